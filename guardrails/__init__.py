@@ -1,0 +1,1 @@
+"""May we, and have we already? Rules, budgets, switches, events and the shared stores."""

@@ -1,0 +1,158 @@
+"""All that a rule may look at and all that it may answer. Pure values."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from ledger.units import Micros, Side, text_from_micros
+
+
+class Unit(StrEnum):
+    """What a refusal's value and limit are counted in."""
+
+    SHARES = "shares"
+    MONEY = "money"
+    PRICE = "price"
+    BPS = "bps"
+    SECONDS = "seconds"
+    COUNT = "count"
+    NONE = ""
+
+
+class Reason(StrEnum):
+    """Why a signal was not copied, or a note on how it was."""
+
+    # Sizing
+    BELOW_MINIMUM = "BELOW_MINIMUM"
+    ALREADY_COPIED = "ALREADY_COPIED"
+    NOTHING_TO_SELL = "NOTHING_TO_SELL"
+    LEADER_POSITION_UNKNOWN = "LEADER_POSITION_UNKNOWN"
+    # Filters
+    SIDE_FILTERED = "SIDE_FILTERED"
+    BELOW_TRIGGER = "BELOW_TRIGGER"
+    MAX_ODDS = "MAX_ODDS"
+    STALE_SIGNAL = "STALE_SIGNAL"
+    # Guardrails
+    GLOBAL_PAUSE = "GLOBAL_PAUSE"
+    FOLLOWER_PAUSED = "FOLLOWER_PAUSED"
+    LEADER_PAUSED = "LEADER_PAUSED"
+    MARKET_PAUSED = "MARKET_PAUSED"
+    NOT_ALLOWED = "NOT_ALLOWED"
+    MAX_PER_TRADE = "MAX_PER_TRADE"
+    DRY_RUN = "DRY_RUN"
+    # Pricing and preflight
+    PRICE_DEVIATION = "PRICE_DEVIATION"
+    PRICE_OUT_OF_RANGE = "PRICE_OUT_OF_RANGE"
+    NO_LIQUIDITY = "NO_LIQUIDITY"
+    ORDER_IMPOSSIBLE = "ORDER_IMPOSSIBLE"
+    MARKET_CLOSED = "MARKET_CLOSED"
+    UNKNOWN_MARKET_VERSION = "UNKNOWN_MARKET_VERSION"
+    MODE_UNAVAILABLE = "MODE_UNAVAILABLE"
+    NOT_ENOUGH_CASH = "NOT_ENOUGH_CASH"
+    # Budgets
+    FOLLOWER_HOURLY_LIMIT = "FOLLOWER_HOURLY_LIMIT"
+    FOLLOWER_DAILY_LIMIT = "FOLLOWER_DAILY_LIMIT"
+    FOLLOWER_HOURLY_COUNT = "FOLLOWER_HOURLY_COUNT"
+    FOLLOWER_DAILY_COUNT = "FOLLOWER_DAILY_COUNT"
+    LEADER_HOURLY_LIMIT = "LEADER_HOURLY_LIMIT"
+    LEADER_DAILY_LIMIT = "LEADER_DAILY_LIMIT"
+    LEADER_HOURLY_COUNT = "LEADER_HOURLY_COUNT"
+    LEADER_DAILY_COUNT = "LEADER_DAILY_COUNT"
+    MARKET_HOURLY_LIMIT = "MARKET_HOURLY_LIMIT"
+    MARKET_DAILY_LIMIT = "MARKET_DAILY_LIMIT"
+    MARKET_HOURLY_COUNT = "MARKET_HOURLY_COUNT"
+    MARKET_DAILY_COUNT = "MARKET_DAILY_COUNT"
+    GLOBAL_HOURLY_LIMIT = "GLOBAL_HOURLY_LIMIT"
+    GLOBAL_DAILY_LIMIT = "GLOBAL_DAILY_LIMIT"
+    GLOBAL_HOURLY_COUNT = "GLOBAL_HOURLY_COUNT"
+    GLOBAL_DAILY_COUNT = "GLOBAL_DAILY_COUNT"
+    # After the prewrite
+    PAUSED_BEFORE_SEND = "PAUSED_BEFORE_SEND"
+    TOO_LATE_TO_SEND = "TOO_LATE_TO_SEND"
+    REJECTED = "REJECTED"
+    NO_FILL = "NO_FILL"
+    EXPIRED = "EXPIRED"
+    # Incidents
+    OVERCOUNT = "OVERCOUNT"
+    LATE_FILL = "LATE_FILL"
+    NO_SUBSCRIBERS = "NO_SUBSCRIBERS"
+    DEAD_LETTER = "DEAD_LETTER"
+
+
+_MICROS_UNITS = frozenset({Unit.SHARES, Unit.MONEY, Unit.PRICE})
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One reason with the value seen and the limit it passed; micros where the unit says so."""
+
+    reason: Reason
+    value: int | None = None
+    limit: int | None = None
+    unit: Unit = Unit.NONE
+
+    def __str__(self) -> str:
+        if self.value is None:
+            return self.reason.value
+        return f"{self.reason.value} (value {self._show(self.value)}, limit {self._show(self.limit)})"
+
+    def _show(self, number: int | None) -> str:
+        if number is None:
+            return "none"
+        text = text_from_micros(number) if self.unit in _MICROS_UNITS else str(number)
+        return f"${text}" if self.unit is Unit.MONEY else text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TradeIntent:
+    """What one follower would like to do about one signal, before prices and budgets.
+
+    `cost_micros` is measured at the limit price and rounded up; `counts` is 0 for a later part of a group
+    that was already counted.
+    """
+
+    config_id: int
+    follower_id: int
+    leader_id: int
+    token_id: int
+    condition_id: str
+    side: Side
+    size_micros: Micros
+    limit_micros: Micros
+    cost_micros: Micros
+    leader_price_micros: Micros
+    slippage_bps_max: int
+    counts: int
+    notes: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What is known at the moment of the decision; switches as last read."""
+
+    now: datetime
+    global_pause: bool = False
+    follower_paused: bool = False
+    leader_paused: bool = False
+    market_paused: bool = False
+    follower_allowed: bool = True
+    dry_run: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The operator's bounds for one trade; None is no bound."""
+
+    max_per_trade_micros: Micros | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """The answer of the rules: allowed when there is no refusal."""
+
+    refusals: tuple[Refusal, ...] = field(default=())
+
+    @property
+    def allowed(self) -> bool:
+        """True when nothing refused."""
+        return not self.refusals

@@ -1,0 +1,109 @@
+"""Rows of the guardrails: what was refused, what was spent in a window, and what is switched off."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+
+
+class Scope(models.TextChoices):
+    """Whom a budget or a switch concerns."""
+
+    GLOBAL = "GLOBAL"
+    LEADER = "LEADER"
+    MARKET = "MARKET"
+    FOLLOWER = "FOLLOWER"
+
+
+class SpendingLimits(models.Model):
+    """Four optional bounds on what is bought in an hour and in a UTC day; empty is no bound.
+
+    Spending is counted from the moment a bound is set. Sells are never bounded: an exit must not be stuck.
+    """
+
+    hourly_limit_micros = models.BigIntegerField(null=True, blank=True)
+    daily_limit_micros = models.BigIntegerField(null=True, blank=True)
+    hourly_limit_count = models.PositiveIntegerField(null=True, blank=True)
+    daily_limit_count = models.PositiveIntegerField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
+class Budget(models.Model):
+    """Money (at limit prices) and copies granted to one scope in one window; locked by every prewrite that uses it."""
+
+    class Period(models.TextChoices):
+        """Length of the window; a day is a UTC day."""
+
+        HOUR = "HOUR"
+        DAY = "DAY"
+
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    key = models.CharField(max_length=66, blank=True, help_text="Follower or leader id, condition id, empty for all.")
+    period = models.CharField(max_length=4, choices=Period.choices)
+    starts_at = models.DateTimeField()
+    spent_micros = models.BigIntegerField(default=0)
+    count = models.IntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["scope", "key", "period", "starts_at"], name="budget_once"),
+            models.CheckConstraint(condition=Q(spent_micros__gte=0, count__gte=0), name="budget_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} {self.key} {self.period} from {self.starts_at:%Y-%m-%d %H:%M}"
+
+
+class Switch(models.Model):
+    """A pause or a dry run for everything, a leader, a market or a follower; on while the row says so."""
+
+    class Kind(models.TextChoices):
+        """PAUSE sends nothing; DRY_RUN plans and signs, then skips."""
+
+        PAUSE = "PAUSE"
+        DRY_RUN = "DRY_RUN"
+
+    kind = models.CharField(max_length=8, choices=Kind.choices, default=Kind.PAUSE)
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    key = models.CharField(max_length=66, blank=True, help_text="Follower or leader id, condition id, empty for all.")
+    on = models.BooleanField(default=False)
+    why = models.CharField(max_length=200, blank=True)
+    changed_by = models.CharField(max_length=150, blank=True)
+    changed_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "switches"
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "scope", "key"], name="switch_once"),
+            models.CheckConstraint(
+                condition=(Q(scope="GLOBAL") & Q(key="")) | (~Q(scope="GLOBAL") & ~Q(key="")),
+                name="switch_key_fits_scope",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.scope} {self.key}".strip()
+
+
+class GuardrailEvent(models.Model):
+    """One refusal or incident with the value seen and the limit it passed."""
+
+    reason = models.CharField(max_length=32)
+    value = models.BigIntegerField(null=True)
+    limit = models.BigIntegerField(null=True)
+    unit = models.CharField(max_length=8, blank=True)
+    trade = models.ForeignKey(
+        "copytrading.CopyTrade", null=True, on_delete=models.PROTECT, related_name="guardrail_events"
+    )
+    subject = models.CharField(max_length=200, blank=True, help_text="What it concerns when there is no trade.")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["reason", "created_at"], name="guardrail_reason_time"),
+            models.Index(fields=["created_at"], name="guardrail_time"),
+        ]
+
+    def __str__(self) -> str:
+        return self.reason

@@ -1,0 +1,104 @@
+"""Turns fills and deposits into transfers between named accounts. Pure.
+
+A transfer has one debit and one credit account and a positive amount, so every asset sums to zero by its
+shape. A follower's accounts: cash, cost (what open positions cost), profit (credits minus debits are the
+realised profit before fees), fees, shares.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+
+from ledger.units import Micros, Side
+
+CASH = "pUSD"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One transfer of `amount_micros` of an asset from the credit to the debit account."""
+
+    key: str
+    kind: str
+    debit: str
+    credit: str
+    asset: str
+    amount_micros: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FillFacts:
+    """A confirmed fill of one copy: exact money moved without the fee, and the book cost a sale releases."""
+
+    trade_key: str
+    follower_id: int
+    token_id: int
+    side: Side
+    size_micros: Micros
+    cost_micros: Micros
+    fee_micros: Micros
+    released_cost_micros: Micros
+
+
+def account(follower_id: int, name: str) -> str:
+    """The name of a follower's account."""
+    return f"follower:{follower_id}:{name}"
+
+
+def deposit(follower_id: int, amount_micros: int, key: str) -> Entry:
+    """Money that arrives from outside."""
+    return Entry(
+        key=key,
+        kind="DEPOSIT",
+        debit=account(follower_id, "cash"),
+        credit="outside:cash",
+        asset=CASH,
+        amount_micros=amount_micros,
+    )
+
+
+def fill_entries(fill: FillFacts) -> tuple[Entry, ...]:
+    """All transfers of one fill; amounts of zero write nothing."""
+    legs = _buy_legs(fill) if fill.side is Side.BUY else _sell_legs(fill)
+    cash, fees = account(fill.follower_id, "cash"), account(fill.follower_id, "fees")
+    legs.append(("FEE", fees, cash, CASH, fill.fee_micros))
+    return tuple(
+        Entry(key=f"{fill.trade_key}:{kind}", kind=kind, debit=debit, credit=credit, asset=asset, amount_micros=amount)
+        for kind, debit, credit, asset, amount in legs
+        if amount
+    )
+
+
+def net(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
+    """Balance of each (account, asset): debits minus credits. Sums to zero for every asset."""
+    sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for entry in entries:
+        sums[entry.debit, entry.asset] += entry.amount_micros
+        sums[entry.credit, entry.asset] -= entry.amount_micros
+    return dict(sums)
+
+
+_Leg = tuple[str, str, str, str, int]
+
+
+def _buy_legs(fill: FillFacts) -> list[_Leg]:
+    mine = partial(account, fill.follower_id)
+    return [
+        ("BUY", mine("cost"), mine("cash"), CASH, fill.cost_micros),
+        ("SHARES", mine("shares"), "venue:shares", str(fill.token_id), fill.size_micros),
+    ]
+
+
+def _sell_legs(fill: FillFacts) -> list[_Leg]:
+    mine = partial(account, fill.follower_id)
+    proceeds, released = fill.cost_micros, fill.released_cost_micros
+    legs: list[_Leg] = [
+        ("SELL", mine("cash"), mine("cost"), CASH, min(proceeds, released)),
+        ("SHARES", "venue:shares", mine("shares"), str(fill.token_id), fill.size_micros),
+    ]
+    if proceeds > released:
+        legs.append(("PROFIT", mine("cash"), mine("profit"), CASH, proceeds - released))
+    else:
+        legs.append(("LOSS", mine("profit"), mine("cost"), CASH, released - proceeds))
+    return legs
