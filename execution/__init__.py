@@ -1,0 +1,1 @@
+"""How is it done, exactly once? Quotes, orders, signing and venues."""

@@ -1,0 +1,137 @@
+"""Writes about markets and positions, inside the caller's transaction."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from execution.models import Market, Position
+
+
+class NamesMarket(Protocol):
+    """A row of a leader's trade as far as it names its market."""
+
+    @property
+    def condition_id(self) -> str:
+        """The condition."""
+        ...
+
+    @property
+    def token_id(self) -> int | None:
+        """The token traded, if the row has one."""
+        ...
+
+    @property
+    def outcome_index(self) -> int | None:
+        """0 or 1 where known."""
+        ...
+
+    @property
+    def outcome(self) -> str:
+        """The outcome's name."""
+        ...
+
+    @property
+    def title(self) -> str:
+        """The market's title."""
+        ...
+
+    @property
+    def slug(self) -> str:
+        """The market's slug."""
+        ...
+
+
+@dataclass(slots=True)
+class Held:
+    """A follower's position of one token while its row is locked; micros."""
+
+    condition_id: str
+    size_micros: int = 0
+    reserved_micros: int = 0
+    cost_micros: int = 0
+    realised_micros: int = 0
+    fees_micros: int = 0
+
+    @property
+    def free_micros(self) -> int:
+        """What a new sell may reserve."""
+        return self.size_micros - self.reserved_micros
+
+
+PositionKey = tuple[int, int]
+"""(follower id, token id); sorting by it is the order of locking."""
+
+
+def lock_positions(keys: Iterable[PositionKey]) -> dict[PositionKey, Held]:
+    """Lock the existing rows of these positions in (follower, token) order."""
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    rows = Position.objects.select_for_update().filter(
+        follower_id__in={key[0] for key in wanted}, token_id__in={key[1] for key in wanted}
+    )
+    return {
+        (row.follower_id, row.token_id): Held(
+            row.condition_id,
+            row.size_micros,
+            row.reserved_micros,
+            row.cost_micros,
+            row.realised_micros,
+            row.fees_micros,
+        )
+        for row in rows.order_by("follower_id", "token_id")
+        if (row.follower_id, row.token_id) in wanted
+    }
+
+
+def write_positions(positions: Mapping[PositionKey, Held]) -> None:
+    """Write locked (or new) positions back."""
+    columns = ("size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
+    Position.objects.bulk_create(
+        [
+            Position(
+                follower_id=key[0],
+                token_id=key[1],
+                condition_id=held.condition_id,
+                **{name: getattr(held, name) for name in columns},
+            )
+            for key, held in sorted(positions.items())
+        ],
+        update_conflicts=True,
+        unique_fields=["follower", "token_id"],
+        update_fields=list(columns),
+    )
+
+
+def learn_markets(rows: Iterable[NamesMarket]) -> None:
+    """Create Market rows for conditions met first in a trade, and fill in outcomes met later.
+
+    A market learned this way has the venue's usual terms until it is loaded properly.
+    """
+    named: dict[str, dict[int, NamesMarket]] = {}
+    for row in rows:
+        if row.condition_id and row.token_id is not None:
+            # A row that does not say its outcome still names the market.
+            named.setdefault(row.condition_id, {}).setdefault(
+                row.outcome_index if row.outcome_index in (0, 1) else -1, row
+            )
+    existing = {market.condition_id: market for market in Market.objects.filter(condition_id__in=list(named))}
+    Market.objects.bulk_create(
+        [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in existing],
+        ignore_conflicts=True,
+    )
+    for key, market in existing.items():
+        before = (market.first_token_id, market.second_token_id)
+        _filled(market, named[key])
+        if (market.first_token_id, market.second_token_id) != before:
+            market.save(update_fields=["first_token_id", "second_token_id", "first_outcome", "second_outcome"])
+
+
+def _filled(market: Market, by_index: Mapping[int, NamesMarket]) -> Market:
+    some = next(iter(by_index.values()))
+    market.title, market.slug = market.title or some.title, market.slug or some.slug
+    if market.first_token_id is None and 0 in by_index:
+        market.first_token_id, market.first_outcome = by_index[0].token_id, by_index[0].outcome
+    if market.second_token_id is None and 1 in by_index:
+        market.second_token_id, market.second_outcome = by_index[1].token_id, by_index[1].outcome
+    return market
