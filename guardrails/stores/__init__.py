@@ -1,0 +1,1 @@
+"""Shared stores of speed, never of truth: one Protocol each, in memory and on Redis."""
