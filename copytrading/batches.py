@@ -1,0 +1,76 @@
+"""Cuts waiting signals into batches that may be decided together. Pure.
+
+Two signals share a batch unless the later one depends on the earlier: parts of one group (what was decided
+counts), or a SELL after another signal of the same leader and token (what was bought counts).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from copytrading.decide import Config, SignalFacts
+from ledger.units import Side
+
+Pair = tuple[SignalFacts, Config]
+"""One follower's question: this signal, under this config."""
+
+Subscribers = Mapping[int, tuple[Config, ...]]
+"""Active configs by leader id, in the order of granting."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A signal not yet decided for all: the followers from `first` on are left."""
+
+    signal: SignalFacts
+    first: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Pairs to decide in one go. `finished` signals have no follower left after it."""
+
+    pairs: tuple[Pair, ...]
+    finished: tuple[int, ...]
+    without_followers: tuple[int, ...]
+    signals: tuple[SignalFacts, ...]
+
+    def exits(self) -> frozenset[tuple[int, int]]:
+        """(leader, token) of its sells: earlier copies of these must have ended, for a sell divides what they left."""
+        return frozenset((each.leader_id, each.token_id) for each in self.signals if each.side is Side.SELL)
+
+
+def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int) -> tuple[Batch, list[Waiting]]:
+    """The next batch of at most `copies_max` pairs, and what waits after it. Order is kept."""
+    pairs: list[Pair] = []
+    finished: list[int] = []
+    lonely: list[int] = []
+    signals: list[SignalFacts] = []
+    for index, item in enumerate(waiting):
+        configs = subscribers.get(item.signal.leader_id, ())
+        room = copies_max - len(pairs)
+        if room <= 0 or _depends(item.signal, signals):
+            return _batch(pairs, finished, lonely, signals), list(waiting[index:])
+        if not configs:
+            lonely.append(item.signal.signal_id)
+            continue
+        signals.append(item.signal)
+        pairs += [(item.signal, config) for config in configs[item.first : item.first + room]]
+        if item.first + room < len(configs):
+            rest = [replace(item, first=item.first + room), *waiting[index + 1 :]]
+            return _batch(pairs, finished, lonely, signals), rest
+        finished.append(item.signal.signal_id)
+    return _batch(pairs, finished, lonely, signals), []
+
+
+def _depends(signal: SignalFacts, earlier: Sequence[SignalFacts]) -> bool:
+    for before in earlier:
+        if before.group_key == signal.group_key:
+            return True
+        same = (before.leader_id, before.token_id) == (signal.leader_id, signal.token_id)
+        if same and Side.SELL in (before.side, signal.side):
+            return True
+    return False
+
+
+def _batch(pairs: list[Pair], finished: list[int], lonely: list[int], signals: list[SignalFacts]) -> Batch:
+    return Batch(pairs=tuple(pairs), finished=tuple(finished), without_followers=tuple(lonely), signals=tuple(signals))

@@ -1,0 +1,231 @@
+"""The two decisions, whole: `decide_copy` (size, filters, rules) and `plan_order` (price, order). Pure.
+
+Both answer either a value to go on with or a `Skip` with every reason found.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from copytrading.sizing import Size, SizingFacts, SizingTerms, size_copy
+from execution.books import Book
+from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, build_plan
+from execution.preflight import MarketTerms, market_refusal, minimum_size
+from execution.pricing import deviation_refusal, limit_price
+from guardrails.budgets import PeriodBounds
+from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent, Unit
+from guardrails.rules import AFTER_PLAN, BEFORE_PLAN, evaluate
+from ledger.units import Micros, Side, cost_down, cost_up
+
+DOMAIN_VERSIONS = frozenset({"v1", "v2"})
+"""Gamma's market versions whose order domain is known; any other is refused (polymarket.md 0)."""
+
+
+class Sides(StrEnum):
+    """Which of a leader's trades a follower wants."""
+
+    BOTH = "BOTH"
+    BUY = "BUY"
+    SELL = "SELL"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """One follower's choices about one leader at a version, as the decisions see them."""
+
+    config_id: int
+    version: int
+    follower_id: int
+    follower_wallet: str
+    mode: str
+    leader_id: int
+    terms: SizingTerms
+    slippage_bps_max: int
+    sides: Sides
+    min_trigger_micros: int
+    max_odds_micros: int | None
+    follower_bounds: PeriodBounds
+    leader_bounds: PeriodBounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignalFacts:
+    """A signal as the decisions see it; sizes in shares, the price in pUSD a share, all micros."""
+
+    signal_id: int
+    group_key: str
+    part: int
+    leader_id: int
+    side: Side
+    token_id: int
+    condition_id: str
+    size_micros: Micros
+    total_size_micros: Micros
+    price_micros: Micros
+    leader_held_micros: Micros | None
+    traded_at: datetime
+    detected_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyFacts:
+    """What is known about one follower and the market when a signal is decided.
+
+    `stale_after_s` None turns the age filter off (replay).
+    """
+
+    rule_facts: Facts
+    limits: Limits
+    market: MarketTerms
+    already_micros: Micros
+    held_micros: Micros
+    stale_after_s: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderFacts:
+    """What an order needs beside the intent; the salt and the moment fix its hash for life."""
+
+    book: Book | None
+    market: MarketTerms
+    maker: str
+    signer: str
+    signature_type: int
+    salt: int
+    timestamp_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Decided not to copy, with every reason; the intent where there was one, the plan after a dry run."""
+
+    refusals: tuple[Refusal, ...]
+    intent: TradeIntent | None = None
+    plan: OrderPlan | None = None
+
+
+def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeIntent | Skip:
+    """Size, filters and rules for one follower; a copy refused by several keeps every reason."""
+    refusals = list(filter_refusals(signal, config, facts))
+    limit = limit_price(
+        signal.price_micros, signal.side, slippage_bps=config.slippage_bps_max, tick_micros=facts.market.tick_micros
+    )
+    if limit is None:
+        return Skip(refusals=(*refusals, Refusal(Reason.PRICE_OUT_OF_RANGE)))
+    size = size_copy(config.terms, _sizing_facts(signal, facts, limit))
+    if isinstance(size, Refusal):
+        return Skip(refusals=(*refusals, size))
+    intent = _intent(signal, config, size, limit, already=facts.already_micros)
+    refusals += evaluate(BEFORE_PLAN, intent, facts.rule_facts, facts.limits).refusals
+    return Skip(refusals=tuple(refusals), intent=intent) if refusals else intent
+
+
+def plan_order(intent: TradeIntent, order: OrderFacts, rule_facts: Facts, limits: Limits) -> OrderPlan | Skip:
+    """Check the price against the book and fix the order with its hash; a dry run ends here, planned."""
+    refusal = deviation_refusal(
+        _best(order.book, intent.side),
+        intent.leader_price_micros,
+        side=intent.side,
+        slippage_bps=intent.slippage_bps_max,
+    )
+    if refusal is not None:
+        return Skip(refusals=(refusal,), intent=intent)
+    try:
+        plan = build_plan(_draft(intent, order))
+    except OffTick:
+        refusal = Refusal(Reason.PRICE_OUT_OF_RANGE, intent.limit_micros, order.market.tick_micros, Unit.PRICE)
+        return Skip(refusals=(refusal,), intent=intent)
+    except OrderError:
+        return Skip(refusals=(Refusal(Reason.ORDER_IMPOSSIBLE),), intent=intent)
+    refusals = evaluate(AFTER_PLAN, intent, rule_facts, limits).refusals
+    return Skip(refusals=refusals, intent=intent, plan=plan) if refusals else plan
+
+
+def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tuple[Refusal, ...]:
+    """The follower's filters. Those on price and size guard the opening of exposure; an exit passes them."""
+    closed = market_refusal(closed=facts.market.closed, accepting_orders=facts.market.accepting_orders)
+    found: list[Refusal] = [closed] if closed else []
+    if facts.market.version not in DOMAIN_VERSIONS:
+        found.append(Refusal(Reason.UNKNOWN_MARKET_VERSION))
+    if config.mode != "PAPER":
+        found.append(Refusal(Reason.MODE_UNAVAILABLE))
+    if config.sides is not Sides.BOTH and config.sides.value != signal.side.value:
+        found.append(Refusal(Reason.SIDE_FILTERED))
+    age = int((facts.rule_facts.now - signal.traded_at).total_seconds())
+    if facts.stale_after_s is not None and age > facts.stale_after_s:
+        found.append(Refusal(Reason.STALE_SIGNAL, age, facts.stale_after_s, Unit.SECONDS))
+    if signal.side is Side.BUY:
+        found += _opening_refusals(signal, config)
+    return tuple(found)
+
+
+def _opening_refusals(signal: SignalFacts, config: Config) -> list[Refusal]:
+    found: list[Refusal] = []
+    notional = cost_down(signal.total_size_micros, signal.price_micros)
+    if notional < config.min_trigger_micros:
+        found.append(Refusal(Reason.BELOW_TRIGGER, notional, config.min_trigger_micros, Unit.MONEY))
+    odds = config.max_odds_micros
+    if odds is not None and signal.price_micros > odds:
+        found.append(Refusal(Reason.MAX_ODDS, signal.price_micros, odds, Unit.PRICE))
+    return found
+
+
+def _sizing_facts(signal: SignalFacts, facts: CopyFacts, limit: Micros) -> SizingFacts:
+    return SizingFacts(
+        side=signal.side,
+        part_micros=signal.size_micros,
+        total_micros=signal.total_size_micros,
+        already_micros=facts.already_micros,
+        limit_micros=limit,
+        minimum_micros=minimum_size(signal.side, limit, min_size_micros=facts.market.min_size_micros),
+        held_micros=facts.held_micros,
+        leader_held_micros=signal.leader_held_micros,
+    )
+
+
+def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, already: int) -> TradeIntent:
+    return TradeIntent(
+        config_id=config.config_id,
+        follower_id=config.follower_id,
+        leader_id=signal.leader_id,
+        token_id=signal.token_id,
+        condition_id=signal.condition_id,
+        side=signal.side,
+        size_micros=size.size_micros,
+        limit_micros=limit,
+        cost_micros=cost_up(size.size_micros, limit),
+        leader_price_micros=signal.price_micros,
+        slippage_bps_max=config.slippage_bps_max,
+        # A group is one trade of the leader: its later parts do not count again.
+        counts=0 if already else 1,
+        notes=size.notes,
+    )
+
+
+def _draft(intent: TradeIntent, order: OrderFacts) -> OrderDraft:
+    return OrderDraft(
+        domain=domain_of(order.market),
+        maker=order.maker,
+        signer=order.signer,
+        signature_type=order.signature_type,
+        token_id=intent.token_id,
+        side=intent.side,
+        size_micros=intent.size_micros,
+        limit_micros=intent.limit_micros,
+        tick_micros=order.market.tick_micros,
+        salt=order.salt,
+        timestamp_ms=order.timestamp_ms,
+        book_version=order.book.version if order.book else "",
+    )
+
+
+def domain_of(market: MarketTerms) -> ExchangeDomain:
+    """The exchange of a market, chosen by its version and never by which fields are present (polymarket.md 0)."""
+    if market.version == "v2":
+        return ExchangeDomain.V3
+    return ExchangeDomain.NEG_RISK_V2 if market.neg_risk else ExchangeDomain.CTF_V2
+
+
+def _best(book: Book | None, side: Side) -> Micros | None:
+    levels = book.side_against(side) if book is not None else ()
+    return levels[0].price_micros if levels else None

@@ -1,0 +1,150 @@
+"""Gathers what the decisions look at: configs and markets from a short-lived cache, the rest fresh, in one hop."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from copytrading.batches import Batch, Subscribers
+from copytrading.decide import Config, CopyFacts, SignalFacts
+from copytrading.operations.prewrite import decided_pairs
+from copytrading.queries import active_configs, already_decided
+from execution.preflight import MarketTerms
+from execution.queries import MarketFacts, holdings, markets
+from execution.terms import KnownTerms
+from guardrails.budgets import Bound, BudgetKey, BudgetScope, PeriodBounds, bounded
+from guardrails.intents import Facts, Limits
+from guardrails.queries import Switches, switches
+from ledger.clock import Clock
+from ledger.db import Database
+from ledger.units import Micros, Side
+
+UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=True), bounds=PeriodBounds())
+"""A market without a row: refused, because its terms are unknown."""
+
+NOTHING = Micros(0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorBounds:
+    """What the operator's settings say for everybody; see `config.settings` for units and reasons."""
+
+    stale_after_s: int | None
+    dry_run: bool
+    allowlist: frozenset[str]
+    limits: Limits
+    global_bounds: PeriodBounds
+    market_bounds: PeriodBounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gathered:
+    """The facts of one batch; `decided` pairs have a copy already."""
+
+    operator: OperatorBounds
+    switches: Switches
+    markets: Mapping[str, MarketFacts]
+    already: Mapping[tuple[int, str], Micros]
+    holdings: Mapping[tuple[int, int], Micros]
+    decided: frozenset[tuple[int, int]]
+    rule_base: Facts
+
+    def market(self, condition_id: str) -> MarketFacts:
+        """The market, or one that is closed when it is unknown."""
+        return self.markets.get(condition_id, UNKNOWN_MARKET)
+
+    def rule_facts(self, signal: SignalFacts, config: Config) -> Facts:
+        """What the rules may look at for this pair."""
+        operator, on = self.operator, self.switches
+        return Facts(
+            now=self.rule_base.now,
+            global_pause=on.global_pause,
+            follower_paused=on.follower_paused(config.follower_id),
+            leader_paused=on.leader_paused(config.leader_id),
+            market_paused=on.market_paused(signal.condition_id),
+            follower_allowed=not operator.allowlist or config.follower_wallet in operator.allowlist,
+            dry_run=operator.dry_run or on.dry_run(config.follower_id, config.leader_id),
+        )
+
+    def copy_facts(self, signal: SignalFacts, config: Config) -> CopyFacts:
+        """All that `decide_copy` may look at for this pair."""
+        return CopyFacts(
+            rule_facts=self.rule_facts(signal, config),
+            limits=self.operator.limits,
+            market=self.market(signal.condition_id).terms,
+            already_micros=self.already.get((config.config_id, signal.group_key), NOTHING),
+            held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
+            stale_after_s=self.operator.stale_after_s,
+        )
+
+    def budgets(self, signal: SignalFacts, config: Config) -> tuple[tuple[BudgetKey, Bound], ...]:
+        """The bounded budgets that a buy of this pair takes from."""
+        if signal.side is Side.SELL:
+            return ()
+        now = self.rule_base.now
+        market = _first_set(self.market(signal.condition_id).bounds, self.operator.market_bounds)
+        return (
+            *bounded(BudgetScope.FOLLOWER, str(config.follower_id), config.follower_bounds, now=now),
+            *bounded(BudgetScope.GLOBAL, "", self.operator.global_bounds, now=now),
+            *bounded(BudgetScope.LEADER, str(config.leader_id), config.leader_bounds, now=now),
+            *bounded(BudgetScope.MARKET, signal.condition_id, market, now=now),
+        )
+
+
+class Gatherer:
+    """Reads facts for batches; configs and markets may be as old as `cache_ms`."""
+
+    def __init__(
+        self, database: Database, clock: Clock, *, operator: OperatorBounds, terms: KnownTerms, cache_ms: int
+    ) -> None:
+        self._database, self._clock, self._operator, self._cache_ms = database, clock, operator, cache_ms
+        self._terms = terms
+        self._configs: dict[int, tuple[Config, ...]] = {}
+        self._markets: dict[str, MarketFacts] = {}
+        self._since_ms = clock.monotonic_ms()
+
+    async def configs(self, leader_ids: Iterable[int]) -> Subscribers:
+        """Active configs of these leaders, in the order of granting."""
+        self._forget_old()
+        wanted = set(leader_ids)
+        missing = wanted - self._configs.keys()
+        if missing:
+            self._configs |= await self._database.run(active_configs, missing)
+        return {leader: self._configs[leader] for leader in wanted}
+
+    async def gather(self, batch: Batch) -> Gathered:
+        """Everything else that this batch needs, read on one connection."""
+        gathered = await self._database.run(self._read, batch)
+        for signal in batch.signals:
+            self._terms.note(signal.token_id, gathered.market(signal.condition_id).terms)
+        return gathered
+
+    def _read(self, batch: Batch) -> Gathered:
+        conditions = {signal.condition_id for signal in batch.signals}
+        missing = conditions - self._markets.keys()
+        if missing:
+            self._markets |= markets(missing)
+        sells = [pair for pair in batch.pairs if pair[0].side is Side.SELL]
+        followers = {config.follower_id for _signal, config in sells}
+        tokens = {signal.token_id for signal, _config in sells}
+        return Gathered(
+            operator=self._operator,
+            switches=switches(),
+            markets={key: self._markets[key] for key in conditions if key in self._markets},
+            already=already_decided(batch.signals),
+            holdings=holdings(followers, tokens) if sells else {},
+            decided=frozenset(decided_pairs([signal.signal_id for signal in batch.signals])),
+            rule_base=Facts(now=self._clock.now()),
+        )
+
+    def _forget_old(self) -> None:
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._since_ms > self._cache_ms:
+            self._configs, self._markets, self._since_ms = {}, {}, now_ms
+
+
+def _first_set(own: PeriodBounds, default: PeriodBounds) -> PeriodBounds:
+    return PeriodBounds(
+        hourly_micros=own.hourly_micros if own.hourly_micros is not None else default.hourly_micros,
+        daily_micros=own.daily_micros if own.daily_micros is not None else default.daily_micros,
+        hourly_count=own.hourly_count if own.hourly_count is not None else default.hourly_count,
+        daily_count=own.daily_count if own.daily_count is not None else default.daily_count,
+    )

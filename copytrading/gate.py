@@ -1,0 +1,61 @@
+"""The last hop: pauses and the lease, looked at again right before the bytes leave."""
+
+from dataclasses import dataclass
+
+from copytrading.shardlease import LeaseKeeper
+from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent
+from guardrails.queries import Switches, switches
+from guardrails.rules import PAUSES, evaluate
+from ledger.clock import Clock
+from ledger.db import Database
+
+SWITCHES_AGE_MS_MAX = 250
+"""A pause acts within a second: this, one query, and nothing else lie between the button and the gate."""
+
+SEND_WITHIN_MS = 2_000
+"""A row that waited longer after its prewrite is not sent: its price and its lease may be gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Do not send. With a refusal the row is FAILED now; without one it is no longer ours to touch."""
+
+    refusal: Refusal | None
+
+
+class Gate:
+    """Asked once for each order, immediately before it is sent."""
+
+    def __init__(self, database: Database, clock: Clock, *, lease: LeaseKeeper) -> None:
+        self._database, self._clock, self._lease = database, clock, lease
+        self._switches = Switches()
+        self._read_ms: float | None = None
+
+    async def check(self, intent: TradeIntent, *, written_ms: float) -> Stop | None:
+        """None when the order may leave now. `written_ms` is when its prewrite began."""
+        await self._refresh()
+        if not self._lease.trusted():
+            return Stop(refusal=None)
+        on = self._switches
+        facts = Facts(
+            now=self._clock.now(),
+            global_pause=on.global_pause,
+            follower_paused=on.follower_paused(intent.follower_id),
+            leader_paused=on.leader_paused(intent.leader_id),
+            market_paused=on.market_paused(intent.condition_id),
+        )
+        if not evaluate(PAUSES, intent, facts, Limits()).allowed:
+            return Stop(Refusal(Reason.PAUSED_BEFORE_SEND))
+        if self._clock.monotonic_ms() - written_ms > SEND_WITHIN_MS:
+            return Stop(Refusal(Reason.TOO_LATE_TO_SEND))
+        return None
+
+    async def _refresh(self) -> None:
+        asked_ms = self._clock.monotonic_ms()
+        if self._read_ms is None or asked_ms - self._read_ms > SWITCHES_AGE_MS_MAX:
+            self._switches = await self._database.run(switches)
+            self._read_ms = asked_ms
+
+    def forget(self) -> None:
+        """Read the switches anew for the next order: called once for each batch."""
+        self._read_ms = None

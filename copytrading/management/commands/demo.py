@@ -1,0 +1,179 @@
+"""`manage.py demo`: a whole installation on a generated market, on one machine, with nothing to install."""
+
+import os
+import signal
+import subprocess
+import sys
+from argparse import ArgumentParser
+from contextlib import closing
+from pathlib import Path
+from socket import AF_INET, SOCK_STREAM, socket  # noqa: TID251  (only to see whether a local port is free)
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connection
+
+from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
+from copytrading.sources.generator import MarketGenerator
+from ledger.system import SeededRandomness, SystemIds
+from ledger.units import ONE
+
+FOLLOWERS = 50
+OPERATOR = "olga"
+FOLDER = ".demo"
+STOP_WAIT_S = 30
+"""How long a child may take to stop: the engine's drain bound and a little more."""
+
+# A market with a little latency and trouble, so that the dashboard has all colours.
+PAPER = {
+    "PAPER_LATENCY_MS": "40",
+    "PAPER_JITTER_MS": "60",
+    "PAPER_REJECT_BPS": "100",
+    "PAPER_LOST_ANSWER_BPS": "50",
+    "PAPER_LOST_REQUEST_BPS": "20",
+}
+NAMES = (
+    "Ada",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Eva",
+    "Fay",
+    "Gus",
+    "Hana",
+    "Ivo",
+    "Jun",
+    "Kai",
+    "Lia",
+    "Max",
+    "Nia",
+    "Oto",
+    "Pia",
+    "Quin",
+    "Rosa",
+    "Sam",
+    "Tea",
+    "Uma",
+    "Vik",
+    "Xia",
+    "Yan",
+    "Zoe",
+)
+
+
+class Command(BaseCommand):
+    """Runs itself again as web and supervisor with a database of the demo's own."""
+
+    help = "Try Slipstream: a generated market, 50 followers, the dashboard. Ctrl-C ends it."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """The command's options."""
+        parser.add_argument("--seconds", type=float, default=None, help="stop by itself after so long")
+        parser.add_argument("--json", action="store_true", help="print the report of the run as one JSON line")
+        parser.add_argument("--port", type=int, default=0, help="of the web pages (default: 8000, or a free one)")
+        parser.add_argument("--seed", type=int, default=1, help="of the market")
+        parser.add_argument("--rate", type=float, default=1.0, help="1 is about 3 signals a second")
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Migrate, seed, start both processes, wait, and leave nothing running."""
+        folder = settings.BASE_DIR / FOLDER
+        if os.environ.get("SLIPSTREAM_DEMO") != "child":
+            raise SystemExit(self._again(folder))
+        call_command("migrate", verbosity=0)
+        password = self._seed(options["seed"])
+        port = options["port"] or _free_port(8000)
+        web = _start("daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application", log=folder / "web.log")
+        engine = self._start_engine(options, folder)
+        self.stderr.write(f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}")
+        self.stderr.write(f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.")
+        report = self._wait(web, engine)
+        if options["json"]:
+            self.stdout.write(report)
+
+    def _again(self, folder: Path) -> int:
+        """Run this command once more with the demo's own database and settings in its environment."""
+        folder.mkdir(exist_ok=True)
+        for old in folder.glob("demo.sqlite3*"):
+            old.unlink()
+        own = {
+            "SLIPSTREAM_DEMO": "child",
+            "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
+            "REDIS_URL": "",
+            "SECRET_KEY": SystemIds().token() * 2,
+            "DEBUG": "false",
+        }
+        child = subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **PAPER, **own})  # noqa: S603
+        # Ctrl-C reaches the whole group; this process only waits for its child's own end.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, lambda *_signal: child.terminate())
+        return child.wait()
+
+    def _seed(self, seed: int) -> str:
+        generator = MarketGenerator(seed, SeededRandomness(seed))
+        leaders = seed_leaders({each.wallet: each.name for each in generator.leaders()}, holdings_complete=True)
+        names = [f"{NAMES[index % len(NAMES)]} {index // len(NAMES) + 1}" for index in range(FOLLOWERS)]
+        followers = seed_followers(names, label="demo", cash_micros=settings.PAPER_START_USD * ONE)
+        seed_configs(leaders, followers)
+        connection.close()
+        password = SystemIds().token()[:12]
+        get_user_model().objects.create_superuser(OPERATOR, password=password)
+        return password
+
+    def _start_engine(self, options: dict[str, Any], folder: Path) -> "subprocess.Popen[str]":
+        words = ["manage.py", "runsupervisor", "--shard", "0/1", "--json", "--seed", str(options["seed"])]
+        words += ["--rate", str(options["rate"])]
+        if options["seconds"] is not None:
+            words += ["--seconds", str(options["seconds"])]
+        return _start(*words, log=folder / "engine.log", module=False)
+
+    def _wait(self, web: "subprocess.Popen[str]", engine: "subprocess.Popen[str]") -> str:
+        """Until the engine ends, by itself or by Ctrl-C; then its report. Raises CommandError when it failed."""
+        signal.signal(signal.SIGTERM, lambda *_signal: engine.terminate())
+        signal.signal(signal.SIGINT, lambda *_signal: engine.terminate())
+        try:
+            report, _nothing = engine.communicate()
+        finally:
+            for child in (engine, web):
+                _stop(child)
+        if engine.returncode != 0:
+            raise CommandError(f"The engine ended with code {engine.returncode}; see {FOLDER}/engine.log.")
+        return report.strip()
+
+
+def _start(*words: str, log: Path, module: bool = True) -> "subprocess.Popen[str]":
+    command = [sys.executable, *(["-m"] if module else []), *words]
+    with log.open("w") as output:
+        # A session of its own: Ctrl-C reaches only this command, which stops its children in order.
+        return subprocess.Popen(  # noqa: S603
+            command,
+            stdout=subprocess.PIPE if not module else output,
+            stderr=output,
+            text=True,
+            cwd=settings.BASE_DIR,
+            start_new_session=True,
+        )
+
+
+def _stop(child: "subprocess.Popen[str]") -> None:
+    if child.poll() is None:
+        child.terminate()
+        try:
+            child.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _free_port(wanted: int) -> int:
+    """The wanted port, or any free one when something listens there."""
+    for port in (wanted, 0):
+        with closing(socket(AF_INET, SOCK_STREAM)) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise CommandError("No port is free on 127.0.0.1.")

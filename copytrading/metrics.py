@@ -1,0 +1,112 @@
+"""Counters and stage times of the engine: for Prometheus, the log, the replay's report and the dashboard."""
+
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+from prometheus_client import Counter as PrometheusCounter
+from prometheus_client import Gauge, Histogram
+
+from ledger.clock import Clock
+
+STAGES = ("preflight", "guardrails", "pricing", "prewrite", "execution", "persistence")
+"""Gather facts; decide; quote and plan; write before the send; send to answer; write the outcome."""
+
+SAMPLES_MAX = 20_000
+"""Newest samples kept for percentiles of each stage."""
+
+NEWEST_MAX = 20
+"""Copies shown with each dashboard event."""
+
+# Milliseconds: from one database statement to the longest wait anybody accepts.
+_BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+STAGE_MS = Histogram("slipstream_stage_milliseconds", "Time in a stage.", ["stage"], buckets=_BUCKETS)
+SIGNALS_TOTAL = PrometheusCounter("slipstream_signals_total", "Signals recorded.")
+COPIES_TOTAL = PrometheusCounter("slipstream_copies_total", "Copies by the status they were written with.", ["status"])
+REFUSALS_TOTAL = PrometheusCounter("slipstream_refusals_total", "Reasons of skipped and failed copies.", ["reason"])
+IN_FLIGHT_ORDERS = Gauge("slipstream_in_flight_orders", "Orders sent and not yet recorded.")
+QUEUED_SIGNALS = Gauge("slipstream_queued_signals", "Signals recorded and not yet decided.")
+
+
+class StageTimes:
+    """Milliseconds spent in each stage, by the injected clock."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._samples: dict[str, deque[float]] = {stage: deque(maxlen=SAMPLES_MAX) for stage in STAGES}
+        self._counts: Counter[str] = Counter()
+        self._largest: dict[str, float] = dict.fromkeys(STAGES, 0.0)
+
+    @contextmanager
+    def measure(self, stage: str) -> Iterator[None]:
+        """Time a block, also when it raises."""
+        began = self._clock.monotonic_ms()
+        try:
+            yield
+        finally:
+            self.add(stage, self._clock.monotonic_ms() - began)
+
+    def add(self, stage: str, milliseconds: float) -> None:
+        """Count one sample."""
+        self._samples[stage].append(milliseconds)
+        self._counts[stage] += 1
+        self._largest[stage] = max(self._largest[stage], milliseconds)
+        STAGE_MS.labels(stage).observe(milliseconds)
+
+    def summary(self) -> dict[str, dict[str, float]]:
+        """Count, p50, p99 and max of every stage; percentiles over the newest samples."""
+        return {
+            stage: {
+                "count": self._counts[stage],
+                "p50": percentile(self._samples[stage], 50),
+                "p99": percentile(self._samples[stage], 99),
+                "max": round(self._largest[stage], 3),
+            }
+            for stage in STAGES
+        }
+
+
+class Tallies:
+    """What the engine has done since it started."""
+
+    def __init__(self) -> None:
+        self.signals = 0
+        self.copies: Counter[str] = Counter()
+        self.skipped: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.delays_ms: deque[float] = deque(maxlen=SAMPLES_MAX)
+        self.newest: deque[int] = deque(maxlen=NEWEST_MAX)
+
+    def count_signals(self, number: int) -> None:
+        """Signals recorded."""
+        self.signals += number
+        SIGNALS_TOTAL.inc(number)
+
+    def remember_newest(self, trade_ids: Iterable[int]) -> None:
+        """Ids of copies that were written or moved, for the dashboard's list."""
+        self.newest.extend(trade_ids)
+
+    def count_copy(self, status: str, reasons: Iterable[str] = ()) -> None:
+        """A copy reached a status; its reasons count where it was skipped or failed."""
+        self.copies[status] += 1
+        COPIES_TOTAL.labels(status).inc()
+        target = {"SKIPPED": self.skipped, "FAILED": self.failed}.get(status)
+        if target is None:
+            return
+        for reason in reasons:
+            target[reason] += 1
+            REFUSALS_TOTAL.labels(reason).inc()
+
+
+def percentile(samples: Iterable[float], percent: int) -> float:
+    """The nearest-rank percentile, rounded to a microsecond; 0 without samples."""
+    ordered = sorted(samples)
+    if not ordered:
+        return 0.0
+    return round(ordered[max(0, -(-len(ordered) * percent // 100) - 1)], 3)
+
+
+def difference(now: Mapping[str, int], before: Mapping[str, int]) -> dict[str, int]:
+    """What was added to counters since an earlier copy of them."""
+    return {key: value - before.get(key, 0) for key, value in now.items() if value != before.get(key, 0)}

@@ -1,0 +1,23 @@
+"""The rows of copy trading, one file for each part of the story: people, signals, trades, running."""
+
+from copytrading.models.people import CopyConfig, CopyConfigVersion, Follower, Leader
+from copytrading.models.running import DashboardEvent, DashboardSequence, ShardLease
+from copytrading.models.signals import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
+from copytrading.models.trades import CopyTrade, CopyTradeArchive
+
+__all__ = [
+    "CopyConfig",
+    "CopyConfigVersion",
+    "CopyTrade",
+    "CopyTradeArchive",
+    "DashboardEvent",
+    "DashboardSequence",
+    "Follower",
+    "Leader",
+    "LeaderPosition",
+    "ShardLease",
+    "Signal",
+    "SignalCursor",
+    "SignalGroup",
+    "SignalSourceTotal",
+]

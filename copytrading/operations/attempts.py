@@ -1,0 +1,56 @@
+"""The beginning and the odd ends of signals: tries are counted before they are made, drops have a reason."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+
+from copytrading.decide import SignalFacts
+from copytrading.models import Signal
+from copytrading.queries import signal_facts
+from guardrails.intents import Reason, Refusal, Unit
+from guardrails.operations import record_events
+
+ATTEMPTS_MAX = 3
+"""A signal that was begun so often and never finished would stop its shard for ever."""
+
+FRESH_FOR = timedelta(seconds=5)
+"""Younger signals are on their first try; only older ones are counted, so that the usual path writes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Signals to decide, in order, and the ids of those put aside after too many tries."""
+
+    signals: tuple[SignalFacts, ...]
+    poisoned: tuple[int, ...]
+
+
+def begin_signals(signal_ids: Sequence[int], *, now: datetime) -> Begun:
+    """Read the open ones among these signals and count the tries of those that were offered before."""
+    rows = list(
+        Signal.objects.filter(pk__in=list(signal_ids), done_at__isnull=True).select_related("group").order_by("id")
+    )
+    again = [row for row in rows if row.detected_at < now - FRESH_FOR]
+    poisoned = [row.pk for row in again if row.attempts >= ATTEMPTS_MAX]
+    if again:
+        with transaction.atomic():
+            for row in again:
+                row.attempts += 1
+            Signal.objects.bulk_update(again, ["attempts"])
+            _bury(poisoned, now=now)
+    return Begun(tuple(signal_facts(row, row.group.key) for row in rows if row.pk not in poisoned), tuple(poisoned))
+
+
+def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime) -> int:
+    """End these open signals without copies, with a reason. Returns how many this call ended."""
+    open_rows = Signal.objects.filter(pk__in=signal_ids, done_at__isnull=True)
+    return open_rows.update(done_at=now, dropped_reason=reason.value)
+
+
+def _bury(signal_ids: Sequence[int], *, now: datetime) -> None:
+    drop_signals(signal_ids, reason=Reason.DEAD_LETTER, now=now)
+    for each in signal_ids:
+        refusal = Refusal(Reason.DEAD_LETTER, ATTEMPTS_MAX + 1, ATTEMPTS_MAX, Unit.COUNT)
+        record_events([(None, refusal)], now=now, subject=f"signal {each}")

@@ -1,0 +1,90 @@
+"""The leaders' known holdings while a batch of groups is recorded; used inside `record_signals`."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from copytrading.groups import GroupTotal
+from copytrading.holdings import UNKNOWN, Holding, after_action
+from copytrading.models import Leader, LeaderPosition
+from copytrading.signals import ActionKind
+from execution.models import Market
+from ledger.units import Micros
+
+
+class HoldingsBook:
+    """Locked LeaderPosition rows of some leaders, changed in memory and written back once."""
+
+    def __init__(self, leaders: Iterable[Leader]) -> None:
+        self._leaders = {leader.pk: leader for leader in leaders}
+        self._held: dict[tuple[int, int], Holding] = {}
+        self._conditions: dict[tuple[int, int], str] = {}
+        self._tokens: dict[str, tuple[int, ...]] = {}
+        self._changed: set[tuple[int, int]] = set()
+
+    def lock(self, totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) -> None:
+        """Lock the rows of every condition that these totals touch, and learn the conditions' tokens."""
+        conditions = {total.condition_id for total in totals}
+        rows = LeaderPosition.objects.select_for_update().filter(
+            leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__in=conditions
+        )
+        for row in rows.order_by("leader_id", "id"):
+            name = (row.leader_id, row.token_id)
+            self._held[name] = Holding(Micros(row.size_micros), row.known)
+            self._conditions[name] = row.condition_id
+        for market in Market.objects.filter(condition_id__in=conditions):
+            tokens = (market.first_token_id, market.second_token_id)
+            self._tokens[market.condition_id] = tuple(token for token in tokens if token is not None)
+
+    def apply(self, leader: Leader, total: GroupTotal, size_micros: int) -> Micros | None:
+        """Move what the action moves; answers the token's known holding before it, None when unknown."""
+        if total.token_id is not None:
+            before = self._holding(leader, total.token_id)
+            self._set(leader, total.token_id, total, size_micros)
+            return before.size_micros if before.known else None
+        self._apply_to_condition(leader, total, size_micros)
+        return None
+
+    def save(self) -> None:
+        """Write what changed."""
+        LeaderPosition.objects.bulk_create(
+            [
+                LeaderPosition(
+                    leader_id=leader_id,
+                    token_id=token_id,
+                    condition_id=self._conditions[leader_id, token_id],
+                    size_micros=self._held[leader_id, token_id].size_micros,
+                    known=self._held[leader_id, token_id].known,
+                )
+                for leader_id, token_id in sorted(self._changed)
+            ],
+            update_conflicts=True,
+            unique_fields=["leader", "token_id"],
+            update_fields=["size_micros", "known"],
+        )
+
+    def _apply_to_condition(self, leader: Leader, total: GroupTotal, size_micros: int) -> None:
+        held = [
+            token for (owner, token), c in self._conditions.items() if owner == leader.pk and c == total.condition_id
+        ]
+        tokens = {*self._tokens.get(total.condition_id, ()), *held}
+        if total.kind is ActionKind.SPLIT and len(tokens) < 2 and leader.holdings_complete:
+            # Shares of a token we cannot name: from here on a missing row proves nothing.
+            leader.holdings_complete = False
+            leader.save(update_fields=["holdings_complete"])
+        for token in tokens:
+            redeemed = self._holding(leader, token).size_micros
+            self._set(leader, token, total, redeemed if total.kind is ActionKind.REDEEM else size_micros)
+
+    def _holding(self, leader: Leader, token_id: int) -> Holding:
+        missing = Holding(Micros(0), known=True) if leader.holdings_complete else UNKNOWN
+        return self._held.get((leader.pk, token_id), missing)
+
+    def _set(self, leader: Leader, token_id: int, total: GroupTotal, size_micros: int) -> None:
+        name = (leader.pk, token_id)
+        before = self._holding(leader, token_id)
+        after = after_action(before, total.kind, side=total.side, size_micros=size_micros)
+        if name not in self._held and not after.known:
+            return  # an absent row already says "unknown"
+        self._held[name] = after
+        self._conditions.setdefault(name, total.condition_id)
+        if after != before or name not in self._changed:
+            self._changed.add(name)

@@ -1,0 +1,195 @@
+"""Records what sources have shown: totals by source, the increase as a signal, and the leader's known holdings.
+
+One transaction for a batch of groups; groups are locked in key order, so two readers of the same trade agree.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+from django.db import transaction
+
+from copytrading.decide import SignalFacts
+from copytrading.groups import ActedTotals, GroupTotal, Increase, Overcount, increase
+from copytrading.models import Leader, Signal, SignalGroup, SignalSourceTotal
+from copytrading.operations.holdings import HoldingsBook
+from copytrading.queries import signal_facts
+from copytrading.signals import ActionKind
+from execution.operations import learn_markets
+from guardrails.intents import Reason, Refusal, Unit
+from guardrails.operations import record_events
+from ledger.units import Micros
+
+AUTHORITATIVE = "chain-logs"
+"""The source whose total is the truth once it has spoken: logs are exact (data-profile.md section 2)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """What a batch added: new signals in their order, and the size that the signals of its groups hold now."""
+
+    signals: tuple[SignalFacts, ...]
+    group_sizes_micros: Mapping[str, int]
+
+
+def digest_of(key: str) -> str:
+    """The 32 hexadecimal digits under which a group's natural key is stored."""
+    return blake2b(key.encode(), digest_size=16).hexdigest()
+
+
+def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
+    """Raise the totals and write a signal for each increase. Groups of wallets that nobody follows are left out.
+
+    Running it again with the same totals changes nothing. Returns the signals that this call has written.
+    """
+    with transaction.atomic():
+        leaders = {row.wallet: row for row in Leader.objects.filter(wallet__in={total.wallet for total in totals})}
+        known = [total for total in totals if total.wallet in leaders]
+        learn_markets(known)
+        groups = _lock_groups(known, leaders)
+        raised = _raise_totals(known, groups)
+        holdings = HoldingsBook(leaders.values())
+        holdings.lock(known, leaders)
+        signals: list[Signal] = []
+        overcounts: list[tuple[GroupTotal, Overcount]] = []
+        for total in known:
+            group = groups[digest_of(total.key)]
+            news = increase(_acted(group), total, authoritative_total=raised.authoritative.get(group.pk))
+            if isinstance(news, Overcount):
+                overcounts.append((total, news))
+            elif news is not None or _empties(total, group):
+                signals += _act(total, group, leaders[total.wallet], holdings=holdings, news=news, now=now)
+        _save(groups, signals, holdings)
+        _record_overcounts(overcounts, raised.changed, groups, now=now)
+    return Recorded(
+        signals=tuple(signal_facts(signal, signal.group.key) for signal in signals),
+        group_sizes_micros={total.key: groups[digest_of(total.key)].acted_size_micros for total in known},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Raised:
+    """Groups (by id) whose total at some source rose now, and totals of the authoritative source by group."""
+
+    changed: frozenset[tuple[int, str]]
+    authoritative: Mapping[int, Micros]
+
+
+def _lock_groups(totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) -> dict[str, SignalGroup]:
+    first = {digest_of(total.key): total for total in reversed(totals)}
+    SignalGroup.objects.bulk_create(
+        [
+            SignalGroup(
+                key=key,
+                leader=leaders[total.wallet],
+                kind=total.kind.value,
+                tx_hash=total.tx_hash,
+                condition_id=total.condition_id,
+                token_id=total.token_id,
+                side=total.side.value if total.side else "",
+                traded_at=total.traded_at,
+            )
+            for key, total in sorted(first.items())
+        ],
+        ignore_conflicts=True,
+    )
+    rows = SignalGroup.objects.select_for_update().filter(key__in=list(first)).order_by("key")
+    return {row.key: row for row in rows}
+
+
+def _raise_totals(totals: Iterable[GroupTotal], groups: Mapping[str, SignalGroup]) -> _Raised:
+    ids = [group.pk for group in groups.values()]
+    stored = {(row.group_id, row.source): row for row in SignalSourceTotal.objects.filter(group_id__in=ids)}
+    changed: dict[tuple[int, str], SignalSourceTotal] = {}
+    for total in totals:
+        name = (groups[digest_of(total.key)].pk, total.source)
+        before = stored.get(name)
+        if before is None or total.size_micros > before.size_micros:
+            row = SignalSourceTotal(
+                group_id=name[0],
+                source=total.source,
+                size_micros=total.size_micros,
+                notional_micros=total.notional_micros,
+            )
+            stored[name] = changed[name] = row
+    SignalSourceTotal.objects.bulk_create(
+        changed.values(),
+        update_conflicts=True,
+        unique_fields=["group", "source"],
+        update_fields=["size_micros", "notional_micros"],
+    )
+    truth = {group: Micros(row.size_micros) for (group, source), row in stored.items() if source == AUTHORITATIVE}
+    return _Raised(frozenset(changed), truth)
+
+
+def _acted(group: SignalGroup) -> ActedTotals:
+    return ActedTotals(size_micros=Micros(group.acted_size_micros), notional_micros=Micros(group.acted_notional_micros))
+
+
+def _empties(total: GroupTotal, group: SignalGroup) -> bool:
+    # A lost bet is redeemed with size 0 and still empties the holding; once is enough.
+    return total.kind is ActionKind.REDEEM and group.parts == 0
+
+
+def _act(
+    total: GroupTotal,
+    group: SignalGroup,
+    leader: Leader,
+    *,
+    holdings: HoldingsBook,
+    news: Increase | None,
+    now: datetime,
+) -> list[Signal]:
+    size = news.size_micros if news else 0
+    held = holdings.apply(leader, total, size)
+    group.parts += 1
+    if news is None:
+        return []
+    group.acted_size_micros += news.size_micros
+    group.acted_notional_micros = max(0, group.acted_notional_micros + news.notional_micros)
+    if total.kind is not ActionKind.TRADE or total.side is None or total.token_id is None:
+        return []
+    return [
+        Signal(
+            group=group,
+            leader=leader,
+            part=group.parts,
+            source=total.source,
+            side=total.side.value,
+            token_id=total.token_id,
+            condition_id=total.condition_id,
+            size_micros=news.size_micros,
+            total_size_micros=group.acted_size_micros,
+            price_micros=news.price_micros,
+            leader_held_micros=held,
+            traded_at=total.traded_at,
+            detected_at=now,
+        )
+    ]
+
+
+def _save(groups: Mapping[str, SignalGroup], signals: Sequence[Signal], holdings: HoldingsBook) -> None:
+    SignalGroup.objects.bulk_create(
+        groups.values(),
+        update_conflicts=True,
+        unique_fields=["key"],
+        update_fields=["acted_size_micros", "acted_notional_micros", "parts"],
+    )
+    Signal.objects.bulk_create(signals)
+    holdings.save()
+
+
+def _record_overcounts(
+    overcounts: Sequence[tuple[GroupTotal, Overcount]],
+    changed: frozenset[tuple[int, str]],
+    groups: Mapping[str, SignalGroup],
+    *,
+    now: datetime,
+) -> None:
+    # Once for each new word of the authoritative source: whoever reads the same trade again is no new incident.
+    for total, overcount in overcounts:
+        group = groups[digest_of(total.key)]
+        if total.source == AUTHORITATIVE and (group.pk, total.source) in changed:
+            refusal = Refusal(Reason.OVERCOUNT, overcount.value_micros, overcount.limit_micros, Unit.SHARES)
+            record_events([(None, refusal)], now=now, subject=f"group {group.key} of leader {group.leader_id}")

@@ -1,0 +1,161 @@
+"""Every step of a signal, top to bottom; read this first.
+
+Signals are taken from the queue in order and decided in batches: gather, decide, quote, plan, write, send. The
+database is asked a constant number of times for a batch, whatever the number of followers. Only rows that
+this process inserted and reserved are sent; everything after the prewrite survives a crash as a row.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from copytrading.batches import Batch, Waiting, next_batch
+from copytrading.deciding import Answer, Planner, decide_all, dry_plans
+from copytrading.facts import Gatherer
+from copytrading.metrics import StageTimes, Tallies
+from copytrading.operations.attempts import begin_signals, drop_signals
+from copytrading.operations.prewrite import Decision, Prewrite, Written, prewrite
+from copytrading.sending import Sender
+from copytrading.shardlease import LeaseKeeper
+from execution.ports import Quote, QuoteSource
+from guardrails.intents import Reason, TradeIntent
+from guardrails.stores.base import QueueStore, StoreDown
+from ledger.clock import Clock, Ids
+from ledger.db import Database
+
+TAKE_MAX = 64
+"""Signals taken from the queue at once: enough to fill a batch when each has few followers."""
+
+WAIT_MS = 100
+"""How long to wait for the first signal; also how soon a stop is noticed."""
+
+STORE_DOWN_WAIT_S = 0.5
+"""Between questions to a queue that is down."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineSettings:
+    """Bounds of this process; see `config.settings` for units and reasons."""
+
+    batch_copies: int
+    expire_after_s: int
+    worker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """The outside as the pipeline reaches it."""
+
+    database: Database
+    queue: QueueStore
+    quotes: QuoteSource
+    clock: Clock
+    ids: Ids
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """The parts that the pipeline leads a batch through."""
+
+    gatherer: Gatherer
+    planner: Planner
+    sender: Sender
+    lease: LeaseKeeper
+    stages: StageTimes
+    tallies: Tallies
+
+
+class Pipeline:
+    """Decides queued signals, one batch after the other; sends run beside it, bounded by the sender."""
+
+    name = "pipeline"
+
+    def __init__(self, doors: Doors, steps: Steps, *, settings: PipelineSettings) -> None:
+        self._doors, self._steps, self._settings = doors, steps, settings
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until stopped; what is left in the queue stays there."""
+        while not stop.is_set():
+            try:
+                await self.run_once()
+            except StoreDown:
+                log.warning("The queue is down; signals wait in the database.", action="take")
+                await self._doors.clock.sleep(STORE_DOWN_WAIT_S)
+
+    async def run_once(self) -> int:
+        """Take what is queued and carry it to the sender; the number of signals taken."""
+        taken = await self._doors.queue.take(TAKE_MAX, wait_ms=WAIT_MS)
+        if taken:
+            await self.process([int(item.item) for item in taken])
+            # Marking comes last: until here a crash leaves the signals in the queue and open in the database.
+            await self._doors.queue.done([item.receipt for item in taken])
+        return len(taken)
+
+    async def process(self, signal_ids: Sequence[int]) -> None:
+        """Decide these signals for every follower that lacks a copy; those already done are left alone."""
+        begun = await self._doors.database.run(begin_signals, signal_ids, now=self._doors.clock.now())
+        if begun.poisoned:
+            log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
+        waiting = [Waiting(signal=signal) for signal in begun.signals]
+        while waiting:
+            subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
+            batch, waiting = next_batch(waiting, subscribers, copies_max=self._settings.batch_copies)
+            await self._process_batch(batch)
+
+    async def _process_batch(self, batch: Batch) -> None:
+        steps, stages = self._steps, self._steps.stages
+        if batch.without_followers:
+            await self._drop(batch.without_followers)
+        if not batch.pairs:
+            return
+        await steps.sender.settled(batch.exits())
+        await steps.sender.room_for(len(batch.pairs))
+        with stages.measure("preflight"):
+            gathered = await steps.gatherer.gather(batch)
+        with stages.measure("guardrails"):
+            answers = decide_all(batch.pairs, gathered)
+        with stages.measure("pricing"):
+            quotes = await self._quotes(answers)
+            decisions = steps.planner.plan_all(answers, gathered, quotes)
+            steps.sender.prove(dry_plans(decisions))
+        with stages.measure("prewrite"):
+            written = await self._prewrite(batch, decisions)
+        self._count(written)
+        steps.sender.start(written.reserved)
+
+    async def _quotes(self, answers: Sequence[Answer]) -> dict[int, Quote]:
+        """One book for each signal that somebody wants to copy."""
+        wanted = {each.pair[0].signal_id: each.pair[0] for each in answers if isinstance(each.answer, TradeIntent)}
+        found: dict[int, Quote] = {}
+        for signal_id, signal in wanted.items():
+            quote = await self._doors.quotes.quote(signal.token_id, around_micros=signal.price_micros)
+            if quote is not None:
+                found[signal_id] = quote
+        return found
+
+    async def _prewrite(self, batch: Batch, decisions: Sequence[Decision]) -> Written:
+        work = Prewrite(
+            decisions=decisions,
+            done_signals=batch.finished,
+            lease=self._steps.lease.held(),
+            lock_token=self._doors.ids.token(),
+            locked_by=self._settings.worker,
+            now=self._doors.clock.now(),
+            expire_after_s=self._settings.expire_after_s,
+        )
+        return await self._doors.database.run(prewrite, work)
+
+    async def _drop(self, signal_ids: Sequence[int]) -> None:
+        now = self._doors.clock.now()
+        await self._doors.database.run(drop_signals, signal_ids, reason=Reason.NO_SUBSCRIBERS, now=now)
+
+    def _count(self, written: Written) -> None:
+        for row in written.rows:
+            if row.status == "SKIPPED":
+                told = [each["reason"] for each in row.reasons if not each.get("note")]
+                self._steps.tallies.count_copy("SKIPPED", told)
+        self._steps.tallies.remember_newest([row.pk for row in written.rows])

@@ -1,0 +1,101 @@
+"""Reads of copy trading, returned as frozen values; one query each."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+
+from django.db.models import Sum
+
+from copytrading.decide import Config, Sides, SignalFacts
+from copytrading.models import CopyConfig, CopyTrade, Signal
+from copytrading.sizing import BelowMinimum, Sizing, SizingTerms
+from copytrading.states import Status
+from execution.queries import bounds_of
+from ledger.units import Micros, Side
+
+
+def active_configs(leader_ids: Iterable[int]) -> dict[int, tuple[Config, ...]]:
+    """The active configs of these leaders in the stated order of granting: by config id."""
+    found: dict[int, list[Config]] = {leader: [] for leader in leader_ids}
+    rows = CopyConfig.objects.filter(leader_id__in=list(found), active=True)
+    for row in rows.select_related("follower", "leader").order_by("id"):
+        found[row.leader_id].append(config_of(row))
+    return {leader: tuple(configs) for leader, configs in found.items()}
+
+
+def config_of(row: CopyConfig) -> Config:
+    """A config row as the decisions see it; needs its follower and leader loaded."""
+    return Config(
+        config_id=row.pk,
+        version=row.version,
+        follower_id=row.follower_id,
+        follower_wallet=row.follower.wallet,
+        mode=row.follower.mode,
+        leader_id=row.leader_id,
+        terms=SizingTerms(
+            sizing=Sizing(row.sizing),
+            percentage_bps=row.percentage_bps,
+            amount_micros=row.amount_micros,
+            floor_micros=row.floor_micros,
+            cap_micros=row.cap_micros,
+            max_trade_micros=row.max_trade_micros,
+            below_minimum=BelowMinimum(row.below_minimum),
+        ),
+        slippage_bps_max=row.slippage_bps_max,
+        sides=Sides(row.sides),
+        min_trigger_micros=row.min_trigger_micros,
+        max_odds_micros=row.max_odds_micros,
+        follower_bounds=bounds_of(row.follower),
+        leader_bounds=bounds_of(row.leader),
+    )
+
+
+def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
+    """A signal row as the decisions see it."""
+    held = signal.leader_held_micros
+    return SignalFacts(
+        signal_id=signal.pk,
+        group_key=group_key,
+        part=signal.part,
+        leader_id=signal.leader_id,
+        side=Side(signal.side),
+        token_id=signal.token_id,
+        condition_id=signal.condition_id,
+        size_micros=Micros(signal.size_micros),
+        total_size_micros=Micros(signal.total_size_micros),
+        price_micros=Micros(signal.price_micros),
+        leader_held_micros=None if held is None else Micros(held),
+        traded_at=signal.traded_at,
+        detected_at=signal.detected_at,
+    )
+
+
+def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Micros]:
+    """Shares that earlier parts of these groups made each config decide, by (config, group key).
+
+    What was skipped was not decided; what failed was, so that a later part does not buy it again.
+    """
+    keys = {signal.group_key for signal in signals if signal.part > 1}
+    if not keys:
+        return {}
+    rows = (
+        CopyTrade.objects.filter(signal__group__key__in=keys)
+        .exclude(status=Status.SKIPPED)
+        .values_list("config_id", "signal__group__key")
+        .annotate(total=Sum("size_micros"))
+    )
+    return {(config, key): Micros(int(total)) for config, key, total in rows}
+
+
+def open_signal_ids(*, before: datetime, limit: int) -> list[int]:
+    """Signals that some follower may still lack a copy of, oldest first."""
+    rows = Signal.objects.filter(done_at__isnull=True, detected_at__lt=before)
+    return list(rows.order_by("detected_at", "id").values_list("pk", flat=True)[:limit])
+
+
+def to_rescue(*, open_since: datetime, now: datetime, limit: int) -> list[CopyTrade]:
+    """Orders without an outcome for too long, and watched FAILED orders whose next question is due."""
+    stuck = CopyTrade.objects.filter(
+        status__in=[Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED], decided_at__lt=open_since
+    ).exclude(next_retry_at__gt=now)
+    watched = CopyTrade.objects.filter(status=Status.FAILED, next_retry_at__lte=now)
+    return [*stuck.order_by("id")[:limit], *watched.order_by("next_retry_at")[:limit]]

@@ -1,0 +1,147 @@
+"""Tells the dashboard and the log what the engine does: a few rows a second, whatever the load."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from copytrading.metrics import StageTimes, Tallies, difference, percentile
+from copytrading.models import CopyTrade
+from copytrading.operations.events import publish
+from execution.models import Market
+from guardrails.intents import Reason, Refusal, Unit
+from guardrails.queries import switches
+from ledger.clock import Clock
+from ledger.db import Database
+from ledger.units import text_from_micros
+
+EVERY_S = 0.25
+QUIET_MS = 1_000
+"""An event is written at least so often, so that a page can tell a quiet engine from a dead one."""
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Before:
+    """Counters as of the last event."""
+
+    at_ms: float
+    signals: int
+    copies: Counter[str]
+    skipped: Counter[str]
+    failed: Counter[str]
+
+
+class Reporter:
+    """Publishes what was added since the last event."""
+
+    name = "reporter"
+
+    def __init__(
+        self, database: Database, clock: Clock, *, tallies: Tallies, stages: StageTimes, shard: str, log_every_ms: int
+    ) -> None:
+        self._database, self._clock, self._tallies, self._stages = database, clock, tallies, stages
+        self._shard, self._log_every_ms = shard, log_every_ms
+        self._before = self._snapshot()
+        self._logged_ms = clock.monotonic_ms()
+        self.gauges: Callable[[], dict[str, int]] = dict
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Report until stopped, and once more at the end."""
+        while not stop.is_set():
+            await self.run_once()
+            await self._clock.sleep(EVERY_S)
+        await self.run_once(always=True)
+
+    async def run_once(self, *, always: bool = False) -> None:
+        """Publish if something happened or it was quiet for a second."""
+        now_ms = self._clock.monotonic_ms()
+        changed = self._before.signals != self._tallies.signals or self._before.copies != self._tallies.copies
+        if changed or always or now_ms - self._before.at_ms >= QUIET_MS:
+            payload, newest = self._payload(now_ms), list(self._tallies.newest)
+            self._before = self._snapshot()
+            await self._database.run(_publish_tick, payload, newest)
+        if now_ms - self._logged_ms >= self._log_every_ms:
+            self._logged_ms = now_ms
+            log.info("Stages.", action="metrics", shard=self._shard, stages=self._stages.summary(), **self.gauges())
+
+    def _payload(self, now_ms: float) -> dict[str, Any]:
+        tallies, before = self._tallies, self._before
+        return {
+            "shard": self._shard,
+            "interval_ms": round(now_ms - before.at_ms),
+            "signals": tallies.signals - before.signals,
+            "copies": difference(tallies.copies, before.copies),
+            "skipped": difference(tallies.skipped, before.skipped),
+            "failed": difference(tallies.failed, before.failed),
+            "latency_ms": {
+                "p50": percentile(tallies.delays_ms, 50),
+                "p99": percentile(tallies.delays_ms, 99),
+                "max": max(tallies.delays_ms, default=0.0),
+            },
+            "totals": {
+                "signals": tallies.signals,
+                "copies": dict(tallies.copies),
+                "skipped": dict(tallies.skipped),
+                "failed": dict(tallies.failed),
+            },
+            **self.gauges(),
+        }
+
+    def _snapshot(self) -> _Before:
+        tallies = self._tallies
+        return _Before(
+            self._clock.monotonic_ms(),
+            tallies.signals,
+            Counter(tallies.copies),
+            Counter(tallies.skipped),
+            Counter(tallies.failed),
+        )
+
+
+def _publish_tick(payload: dict[str, Any], newest: Sequence[int]) -> None:
+    payload["paused"] = switches().global_pause
+    payload["newest"] = stories(newest)
+    publish("tick", payload)
+
+
+def stories(trade_ids: Sequence[int]) -> list[dict[str, Any]]:
+    """These copies as people read them, newest first; amounts are text."""
+    rows = CopyTrade.objects.filter(pk__in=trade_ids).select_related("follower", "leader").order_by("-pk")
+    found = list(rows)
+    markets = {row.condition_id: row for row in Market.objects.filter(condition_id__in={r.condition_id for r in found})}
+    return [_story(row, markets.get(row.condition_id)) for row in found]
+
+
+def _story(row: CopyTrade, market: Market | None) -> dict[str, Any]:
+    outcome = ""
+    if market is not None:
+        outcome = market.first_outcome if row.token_id == market.first_token_id else market.second_outcome
+    done_at = row.executed_at or row.decided_at
+    return {
+        "id": row.pk,
+        "at": row.decided_at.isoformat(),
+        "follower": str(row.follower),
+        "leader": str(row.leader),
+        "side": row.side,
+        "market": str(market) if market else row.condition_id,
+        "outcome": outcome,
+        "size": text_from_micros(row.size_micros),
+        "limit": text_from_micros(row.limit_micros),
+        "status": row.status,
+        "fill_size": text_from_micros(row.fill_size_micros),
+        "fill_price": text_from_micros(row.fill_price_micros),
+        "fee": text_from_micros(row.fee_micros),
+        "reasons": [reason_text(each) for each in row.reasons],
+        "delay_ms": round((done_at - row.detected_at).total_seconds() * 1_000),
+    }
+
+
+def reason_text(told: dict[str, Any]) -> str:
+    """A stored reason as a line for people."""
+    unit = Unit(told.get("unit") or "")
+    return str(Refusal(Reason(told["reason"]), told.get("value"), told.get("limit"), unit))

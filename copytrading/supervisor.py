@@ -1,0 +1,160 @@
+"""Starts the services of one shard, and stops them in order: sources, intake, queue, sends, and last the lease.
+
+Expected trouble is handled inside a service. An exception that escapes one is a bug: everything is stopped
+and it reaches the caller, so that the process ends and its supervisor starts it again.
+"""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import structlog
+
+from copytrading.intake import Intake
+from copytrading.metrics import StageTimes, Tallies
+from copytrading.outcomes import OutcomeWriter
+from copytrading.pipeline import Pipeline
+from copytrading.queries import open_signal_ids
+from copytrading.reporter import Reporter
+from copytrading.rescue import Rescue
+from copytrading.sending import Sender
+from copytrading.shardlease import LeaseKeeper
+from copytrading.sweeper import Sweeper
+from guardrails.stores.base import StoreDown, Stores
+from ledger.clock import Clock
+from ledger.db import ClosableDatabase
+
+DRAIN_LOOK_S = 0.01
+"""How often draining looks whether it is done."""
+
+log = structlog.get_logger(__name__)
+
+
+class Source(Protocol):
+    """A feed of leader actions; returns when it has ended or was told to stop."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the log."""
+        ...
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Read and put until stopped."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Everything one shard runs on, put together by wiring."""
+
+    clock: Clock
+    database: ClosableDatabase
+    stores: Stores
+    lease: LeaseKeeper
+    intake: Intake
+    pipeline: Pipeline
+    sender: Sender
+    writer: OutcomeWriter
+    sweeper: Sweeper
+    rescue: Rescue
+    reporter: Reporter
+    stages: StageTimes
+    tallies: Tallies
+
+
+class Supervisor:
+    """Runs an engine with a source until the source ends or a stop is asked for."""
+
+    def __init__(self, engine: Engine, *, drain_ms: int) -> None:
+        self._engine, self._drain_ms = engine, drain_ms
+        self._stops: dict[str, asyncio.Event] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def run(self, source: Source, stop: asyncio.Event) -> bool:
+        """True when everything was drained; False when the drain's bound ended it first.
+
+        A source that ends by itself is drained to its last copy; a stop drains within `drain_ms`. What is
+        left is in the database and goes on at the next start. Raises LeaseHeldByAnother, or what escaped.
+        """
+        engine = self._engine
+        lease = await engine.lease.acquire()
+        await self._forget_queue()
+        log.info("Shard taken.", action="start", shard=f"{lease.shard}/{lease.of}", term=lease.term)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._start_all(group, source)
+                return await self._until_stopped(stop)
+        finally:
+            await engine.lease.release()
+            log.info("Shard released.", action="stop", shard=f"{lease.shard}/{lease.of}", term=lease.term)
+
+    async def _forget_queue(self) -> None:
+        # The shard is ours alone now. Whatever a dead holder left in its queue would be given out again only
+        # after a while; the sweeper offers every open signal from the database at once.
+        try:
+            await self._engine.stores.clear()
+        except StoreDown:
+            log.warning("The queue is down; signals wait in the database.", action="start")
+
+    def _start_all(self, group: asyncio.TaskGroup, source: Source) -> None:
+        engine = self._engine
+        for service in (engine.lease, engine.writer, engine.reporter, engine.rescue, engine.pipeline, engine.sweeper):
+            self._start(group, service.name, service.run)
+        self._start(group, "intake", engine.intake.run)
+        self._start(group, "source", source.run)
+
+    def _start(
+        self, group: asyncio.TaskGroup, name: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
+    ) -> None:
+        self._stops[name] = asyncio.Event()
+        self._tasks[name] = group.create_task(run(self._stops[name]), name=name)
+
+    async def _until_stopped(self, stop: asyncio.Event) -> bool:
+        asked = asyncio.create_task(stop.wait(), name="stop")
+        try:
+            await asyncio.wait({self._tasks["source"], asked}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+        bound_ms = self._drain_ms if stop.is_set() else None
+        began_ms = self._engine.clock.monotonic_ms()
+        for name in ("source", "intake"):
+            await self._end(name)
+        drained = await self._drain(stop, bound_ms, began_ms=began_ms)
+        for name in ("sweeper", "pipeline", "rescue"):
+            await self._end(name)
+        await self._finish_sends(bound_ms, began_ms=began_ms)
+        for name in ("outcomes", "reporter", "lease"):
+            await self._end(name)
+        return drained
+
+    async def _end(self, name: str) -> None:
+        self._stops[name].set()
+        await self._tasks[name]
+
+    async def _drain(self, stop: asyncio.Event, bound_ms: int | None, *, began_ms: float) -> bool:
+        """Wait until every recorded signal is decided and every order has its outcome."""
+        engine = self._engine
+        while True:
+            if bound_ms is None and stop.is_set():
+                bound_ms, began_ms = self._drain_ms, engine.clock.monotonic_ms()
+            if await self._is_drained():
+                return True
+            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms:
+                log.warning("The drain ended at its bound; the rest goes on at the next start.", action="drain")
+                return False
+            await engine.clock.sleep(DRAIN_LOOK_S)
+
+    async def _is_drained(self) -> bool:
+        engine = self._engine
+        if engine.sender.in_flight:
+            return False
+        return not await engine.database.run(open_signal_ids, before=engine.clock.now(), limit=1)
+
+    async def _finish_sends(self, bound_ms: int | None, *, began_ms: float) -> None:
+        engine = self._engine
+        while engine.sender.in_flight:
+            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > 2 * bound_ms:
+                log.warning("Orders are still under way; rescue will ask about them.", action="drain")
+                return
+            await engine.clock.sleep(DRAIN_LOOK_S)
