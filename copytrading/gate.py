@@ -1,5 +1,6 @@
 """The last hop: pauses and the lease, looked at again right before the bytes leave."""
 
+import asyncio
 from dataclasses import dataclass
 
 from copytrading.shardlease import LeaseKeeper
@@ -30,6 +31,7 @@ class Gate:
         self._database, self._clock, self._lease = database, clock, lease
         self._switches = Switches()
         self._read_ms: float | None = None
+        self._reading = asyncio.Lock()
 
     async def check(self, intent: TradeIntent, *, written_ms: float) -> Stop | None:
         """None when the order may leave now. `written_ms` is when its prewrite began."""
@@ -51,10 +53,12 @@ class Gate:
         return None
 
     async def _refresh(self) -> None:
-        asked_ms = self._clock.monotonic_ms()
-        if self._read_ms is None or asked_ms - self._read_ms > SWITCHES_AGE_MS_MAX:
-            self._switches = await self._database.run(switches)
-            self._read_ms = asked_ms
+        # One question for all orders that ask at the same moment.
+        async with self._reading:
+            asked_ms = self._clock.monotonic_ms()
+            if self._read_ms is None or asked_ms - self._read_ms > SWITCHES_AGE_MS_MAX:
+                self._switches = await self._database.run(switches)
+                self._read_ms = asked_ms
 
     def forget(self) -> None:
         """Read the switches anew for the next order: called once for each batch."""

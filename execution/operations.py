@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from execution.models import Market, Position
+from ledger.sql import upsert_rows
 
 
 class NamesMarket(Protocol):
@@ -70,37 +71,24 @@ def lock_positions(keys: Iterable[PositionKey]) -> dict[PositionKey, Held]:
     rows = Position.objects.select_for_update().filter(
         follower_id__in={key[0] for key in wanted}, token_id__in={key[1] for key in wanted}
     )
-    return {
-        (row.follower_id, row.token_id): Held(
-            row.condition_id,
-            row.size_micros,
-            row.reserved_micros,
-            row.cost_micros,
-            row.realised_micros,
-            row.fees_micros,
-        )
-        for row in rows.order_by("follower_id", "token_id")
-        if (row.follower_id, row.token_id) in wanted
-    }
+    columns = ("condition_id", "size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
+    found = rows.order_by("follower_id", "token_id").values_list("follower_id", "token_id", *columns)
+    return {(row[0], row[1]): Held(*row[2:]) for row in found if (row[0], row[1]) in wanted}
 
 
 def write_positions(positions: Mapping[PositionKey, Held]) -> None:
     """Write locked (or new) positions back."""
     columns = ("size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
-    Position.objects.bulk_create(
-        [
-            Position(
-                follower_id=key[0],
-                token_id=key[1],
-                condition_id=held.condition_id,
-                **{name: getattr(held, name) for name in columns},
-            )
-            for key, held in sorted(positions.items())
-        ],
-        update_conflicts=True,
-        unique_fields=["follower", "token_id"],
-        update_fields=list(columns),
-    )
+    rows = [
+        Position(
+            follower_id=key[0],
+            token_id=key[1],
+            condition_id=held.condition_id,
+            **{name: getattr(held, name) for name in columns},
+        )
+        for key, held in sorted(positions.items())
+    ]
+    upsert_rows(Position, rows, unique=("follower", "token_id"), update=columns)
 
 
 def learn_markets(rows: Iterable[NamesMarket]) -> None:

@@ -11,6 +11,7 @@ from django.db import transaction
 from guardrails.budgets import BudgetKey, BudgetScope, Period, Spent
 from guardrails.intents import Refusal
 from guardrails.models import Budget, GuardrailEvent, Switch
+from ledger.sql import insert_rows, upsert_rows
 
 
 def set_switch(  # noqa: PLR0913  (one row, said in full at every call)
@@ -25,7 +26,10 @@ def set_switch(  # noqa: PLR0913  (one row, said in full at every call)
 
 
 def record_events(refusals: Iterable[tuple[int | None, Refusal]], *, now: datetime, subject: str = "") -> int:
-    """Write refusals and incidents in bulk, each with the id of its trade or None. Returns how many."""
+    """Write refusals and incidents in bulk, each with the id of its trade or None. Returns how many.
+
+    Inside the caller's transaction.
+    """
     rows = [
         GuardrailEvent(
             reason=refusal.reason.value,
@@ -38,7 +42,7 @@ def record_events(refusals: Iterable[tuple[int | None, Refusal]], *, now: dateti
         )
         for trade_id, refusal in refusals
     ]
-    GuardrailEvent.objects.bulk_create(rows)
+    insert_rows(GuardrailEvent, rows)
     return len(rows)
 
 
@@ -62,12 +66,7 @@ def write_budgets(before: Mapping[BudgetKey, Spent], after: Mapping[BudgetKey, S
     """Write back what changed, once, on rows this transaction has locked."""
     changed = [key for key in sorted(after) if after[key] != before.get(key)]
     rows = [Budget(**_columns(key), spent_micros=after[key].micros, count=after[key].count) for key in changed]
-    Budget.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["scope", "key", "period", "starts_at"],
-        update_fields=["spent_micros", "count"],
-    )
+    upsert_rows(Budget, rows, unique=("scope", "key", "period", "starts_at"), update=("spent_micros", "count"))
 
 
 def release_budgets(releases: Sequence[tuple[BudgetKey, Spent]]) -> None:

@@ -7,6 +7,7 @@ from django.db import transaction
 
 from ledger.entries import Entry, deposit
 from ledger.models import CashBalance, LedgerEntry
+from ledger.sql import insert_rows, upsert_rows
 
 
 @dataclass(slots=True)
@@ -34,30 +35,24 @@ def write_cash(cash: Mapping[int, Cash]) -> None:
         CashBalance(follower_id=key, cash_micros=value.cash_micros, reserved_micros=value.reserved_micros)
         for key, value in sorted(cash.items())
     ]
-    CashBalance.objects.bulk_create(
-        rows,
-        update_conflicts=True,
-        unique_fields=["follower"],
-        update_fields=["cash_micros", "reserved_micros"],
-    )
+    upsert_rows(CashBalance, rows, unique=("follower",), update=("cash_micros", "reserved_micros"))
 
 
 def write_entries(entries: Sequence[tuple[Entry, int | None]]) -> None:
     """Append entries, each with the id of its trade. A key that exists already is an IntegrityError: once is once."""
-    LedgerEntry.objects.bulk_create(
-        [
-            LedgerEntry(
-                key=entry.key,
-                kind=entry.kind,
-                debit_account=entry.debit,
-                credit_account=entry.credit,
-                asset=entry.asset,
-                amount_micros=entry.amount_micros,
-                trade_id=trade_id,
-            )
-            for entry, trade_id in entries
-        ]
-    )
+    rows = [
+        LedgerEntry(
+            key=entry.key,
+            kind=entry.kind,
+            debit_account=entry.debit,
+            credit_account=entry.credit,
+            asset=entry.asset,
+            amount_micros=entry.amount_micros,
+            trade_id=trade_id,
+        )
+        for entry, trade_id in entries
+    ]
+    insert_rows(LedgerEntry, rows)
 
 
 def deposit_cash(follower_ids: Sequence[int], amount_micros: int, *, key: str) -> None:

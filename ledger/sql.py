@@ -1,10 +1,22 @@
-"""The few statements that the ORM cannot say: compare-and-set of many rows at once, and the database's clock."""
+"""The few statements that the ORM cannot say, or says too slowly for the hot path: many rows in one short statement.
 
-from collections.abc import Sequence
+Postgres takes inserts by COPY and everything else as one JSON parameter: a statement with a parameter for
+each value costs ten times more in building and parsing than in executing (docs/benchmarks.md). SQLite, where
+the statement does not cross a socket, takes the ORM's own bulk insert and plain VALUES.
+"""
+
+import json
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, TypeVar
 
 from django.db import connection, models
+from django.db.models.expressions import DatabaseDefault
+
+from ledger.fields import Uint256Field
+
+M = TypeVar("M", bound=models.Model)
 
 
 def database_now() -> datetime:
@@ -18,6 +30,66 @@ def database_now() -> datetime:
         return datetime.fromisoformat(cursor.fetchone()[0]).replace(tzinfo=UTC)
 
 
+def insert_rows(model: type[M], rows: Sequence[M]) -> None:
+    """Insert new rows and set their primary keys; all or none. Raises IntegrityError. Inside a transaction.
+
+    Columns left to the database's default must be so on every row alike.
+    """
+    if not rows:
+        return
+    if connection.vendor != "postgresql":
+        model._default_manager.bulk_create(rows)
+        return
+    fields = [
+        field
+        for field in model._meta.concrete_fields
+        if not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
+    ]
+    quote, table = connection.ops.quote_name, connection.ops.quote_name(model._meta.db_table)
+    values_of = attrgetter(*(field.attname for field in fields))
+    special = [(index, text) for index, field in enumerate(fields) if (text := _copied(field)) is not None]
+    columns = ", ".join(quote(field.column) for field in fields)
+    with connection.cursor() as cursor:
+        _allocate_keys(cursor, model, rows)
+        with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
+            for row in rows:
+                values = list(values_of(row))
+                for index, text in special:
+                    values[index] = text(values[index])
+                copy.write_row(values)
+    for row in rows:
+        row._state.adding = False
+
+
+def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], update: Sequence[str]) -> None:
+    """Insert rows, or set the `update` columns of those that exist by their `unique` ones; field names."""
+    if not rows:
+        return
+    if connection.vendor != "postgresql":
+        model._default_manager.bulk_create(
+            rows, update_conflicts=True, unique_fields=list(unique), update_fields=list(update)
+        )
+        return
+    key = model._meta.pk.attname
+    fields: list[Any] = [
+        field
+        for field in model._meta.concrete_fields
+        if field.attname != key and not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
+    ]
+    quote = connection.ops.quote_name
+    columns = ", ".join(quote(field.column) for field in fields)
+    conflict = ", ".join(quote(_column(model, name)) for name in unique)
+    sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
+    values_of = attrgetter(*(field.attname for field in fields))
+    sql = (
+        f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "  # noqa: S608  (identifiers come from the model)
+        f"SELECT {', '.join(f'v.c{n}' for n in range(len(fields)))} FROM {_recordset(fields)} "
+        f"ON CONFLICT ({conflict}) DO UPDATE SET {sets}"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_as_json(fields, [values_of(row) for row in rows])])
+
+
 def compare_and_set(
     model: type[models.Model], *, match: Sequence[str], assign: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> set[int]:
@@ -29,30 +101,67 @@ def compare_and_set(
     if not rows:
         return set()
     fields: list[Any] = [model._meta.get_field(name) for name in (*match, *assign)]
-    parameters = [
-        field.get_db_prep_save(value, connection) for row in rows for field, value in zip(fields, row, strict=True)
-    ]
-    line = f"({', '.join(['%s'] * len(fields))})"
     quote = connection.ops.quote_name
-    cells = [_typed(field, f"v.column{index}") for index, field in enumerate(fields, start=1)]
     columns = [quote(field.column) for field in fields]
+    postgres = connection.vendor == "postgresql"
+    cells = [f"v.c{n}" if postgres else f"v.column{n + 1}" for n in range(len(fields))]
     split = len(match)
     sets = ", ".join(f"{column} = {cell}" for column, cell in zip(columns[split:], cells[split:], strict=True))
     wheres = " AND ".join(f"t.{column} = {cell}" for column, cell in zip(columns[:split], cells[:split], strict=True))
-    key = quote(str(model._meta.pk.column))
+    source = _recordset(fields) if postgres else f"(VALUES {', '.join([_line(fields)] * len(rows))}) AS v"
+    parameters = [_as_json(fields, rows)] if postgres else _flat(fields, rows)
     sql = (
         f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} "  # noqa: S608  (identifiers come from the model)
-        f"FROM (VALUES {', '.join([line] * len(rows))}) AS v WHERE {wheres} RETURNING {key}"
+        f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
     )
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return {found[0] for found in cursor.fetchall()}
 
 
-def _typed(field: Any, cell: str) -> str:
-    # Parameters of VALUES are untyped text for Postgres; SQLite's columns convert on their own.
-    return (
-        f"CAST({cell} AS {field.rel_db_type(connection) if field.primary_key else field.db_type(connection)})"
-        if (connection.vendor == "postgresql")
-        else cell
+def _allocate_keys(cursor: Any, model: type[M], rows: Sequence[M]) -> None:
+    table, column = connection.ops.quote_name(model._meta.db_table), str(model._meta.pk.column)
+    cursor.execute(
+        "SELECT nextval(pg_get_serial_sequence(%s, %s)) FROM generate_series(1, %s)", [table, column, len(rows)]
     )
+    for row, (key,) in zip(rows, cursor.fetchall(), strict=True):
+        row.pk = key
+
+
+def _copied(field: Any) -> Callable[[Any], Any] | None:
+    """How COPY wants the values of a field, where it is not as they are."""
+    if isinstance(field, models.JSONField):
+        return json.dumps
+    if isinstance(field, Uint256Field):
+        return lambda value: None if value is None else str(value)
+    return None
+
+
+def _recordset(fields: Sequence[Any]) -> str:
+    types = (field.rel_db_type(connection) if field.primary_key else field.db_type(connection) for field in fields)
+    return f"json_to_recordset(%s::json) AS v({', '.join(f'c{n} {kind}' for n, kind in enumerate(types))})"
+
+
+def _as_json(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
+    # A uint256 goes as text: JSON numbers are numbers to Postgres too, but text is exact in every reader.
+    big = [index for index, field in enumerate(fields) if isinstance(field, Uint256Field)]
+    names = [f"c{n}" for n in range(len(fields))]
+    records = []
+    for row in rows:
+        record = dict(zip(names, row, strict=True))
+        for index in big:
+            record[names[index]] = str(record[names[index]])
+        records.append(record)
+    return json.dumps(records, default=datetime.isoformat)
+
+
+def _flat(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Any]:
+    return [field.get_db_prep_save(value, connection) for row in rows for field, value in zip(fields, row, strict=True)]
+
+
+def _line(fields: Sequence[Any]) -> str:
+    return f"({', '.join(['%s'] * len(fields))})"
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    return str(model._meta.get_field(name).column)  # type: ignore[union-attr]

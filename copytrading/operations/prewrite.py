@@ -21,6 +21,7 @@ from guardrails.budgets import Bound, BudgetKey, Spent, Wish, mask_of, refusals,
 from guardrails.intents import Reason, Refusal, TradeIntent, Unit
 from guardrails.operations import lock_budgets, record_events, write_budgets
 from ledger.operations import Cash, lock_cash, write_cash
+from ledger.sql import insert_rows
 from ledger.units import Micros, Side
 
 LOST_RACES_MAX = 20
@@ -104,7 +105,7 @@ def _write(batch: Prewrite) -> Written:
     funds = _Funds(batch.decisions)
     granted = [funds.grant(decision) for decision in batch.decisions]
     rows = [_row(batch, decision, extra) for decision, extra in zip(batch.decisions, granted, strict=True)]
-    CopyTrade.objects.bulk_create(rows)
+    insert_rows(CopyTrade, rows)
     funds.save()
     Signal.objects.filter(pk__in=batch.done_signals, done_at__isnull=True).update(done_at=batch.now)
     record_events(
