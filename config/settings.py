@@ -4,6 +4,7 @@ Every number names its unit and the reason for its default. Nothing below `copyt
 file: values are handed down as arguments.
 """
 
+import re
 from pathlib import Path
 
 import environ
@@ -17,6 +18,15 @@ env = environ.FileAwareEnv()
 """Each secret may come from a file: SECRET_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE."""
 
 environ.Env.read_env(str(BASE_DIR / ".env"))
+
+
+def number(name: str, *, default: int) -> int:
+    """A whole number from the environment. Raises ImproperlyConfigured with a sentence that names the setting."""
+    text = env.str(name, default=str(default)).strip()
+    if not re.fullmatch(r"-?[0-9]{1,15}", text):
+        raise ImproperlyConfigured(f"{name} must be a whole number, not {text[:40]!r}.")
+    return int(text)
+
 
 DEBUG = env.bool("DEBUG", default=False)
 
@@ -156,60 +166,60 @@ ENABLE_REAL_TRADING: bool = env.bool("ENABLE_REAL_TRADING", default=False)
 
 # Milliseconds that rows of one group are gathered before they become a signal. One taker's fills of a
 # transaction arrive within a few milliseconds of each other on the activity stream.
-COPY_TRADING_COALESCE_MS: int = env.int("COPY_TRADING_COALESCE_MS", default=20)
+COPY_TRADING_COALESCE_MS: int = number("COPY_TRADING_COALESCE_MS", default=20)
 # Signals waiting to be decided; at the bound the intake waits (replay) and nothing is dropped.
-COPY_TRADING_QUEUE_MAX: int = env.int("COPY_TRADING_QUEUE_MAX", default=1_000)
+COPY_TRADING_QUEUE_MAX: int = number("COPY_TRADING_QUEUE_MAX", default=1_000)
 # Copies decided and written in one transaction. Larger batches amortise round trips, smaller ones start sooner.
-COPY_TRADING_BATCH_COPIES: int = env.int("COPY_TRADING_BATCH_COPIES", default=500)
+COPY_TRADING_BATCH_COPIES: int = number("COPY_TRADING_BATCH_COPIES", default=500)
 # Orders under way at once; the bound on sockets and on what a crash leaves to ask about.
-COPY_TRADING_IN_FLIGHT_MAX: int = env.int("COPY_TRADING_IN_FLIGHT_MAX", default=2_000)
+COPY_TRADING_IN_FLIGHT_MAX: int = number("COPY_TRADING_IN_FLIGHT_MAX", default=2_000)
 # Milliseconds between group commits of outcomes.
-COPY_TRADING_OUTCOME_FLUSH_MS: int = env.int("COPY_TRADING_OUTCOME_FLUSH_MS", default=5)
+COPY_TRADING_OUTCOME_FLUSH_MS: int = number("COPY_TRADING_OUTCOME_FLUSH_MS", default=5)
 # Seconds after which a live signal is too old to copy. Stream delay is 2 to 3 s at p90 (polymarket.md 4.4).
-COPY_TRADING_STALE_AFTER_S: int = env.int("COPY_TRADING_STALE_AFTER_S", default=60)
+COPY_TRADING_STALE_AFTER_S: int = number("COPY_TRADING_STALE_AFTER_S", default=60)
 # Seconds an open order may stay without an answer before it becomes FAILED (EXPIRED).
-COPY_TRADING_EXPIRE_AFTER_S: int = env.int("COPY_TRADING_EXPIRE_AFTER_S", default=600)
+COPY_TRADING_EXPIRE_AFTER_S: int = number("COPY_TRADING_EXPIRE_AFTER_S", default=600)
 # Milliseconds that configs, limits and markets may be served from memory. Pauses are read fresh.
-COPY_TRADING_CONFIG_CACHE_MS: int = env.int("COPY_TRADING_CONFIG_CACHE_MS", default=1_000)
+COPY_TRADING_CONFIG_CACHE_MS: int = number("COPY_TRADING_CONFIG_CACHE_MS", default=1_000)
 # Milliseconds between lines of stage metrics in the log.
-COPY_TRADING_METRICS_INTERVAL_MS: int = env.int("COPY_TRADING_METRICS_INTERVAL_MS", default=10_000)
+COPY_TRADING_METRICS_INTERVAL_MS: int = number("COPY_TRADING_METRICS_INTERVAL_MS", default=10_000)
 # Milliseconds that SIGTERM may take: sources stop, the queue drains, sends finish.
-COPY_TRADING_DRAIN_MS: int = env.int("COPY_TRADING_DRAIN_MS", default=10_000)
+COPY_TRADING_DRAIN_MS: int = number("COPY_TRADING_DRAIN_MS", default=10_000)
 # Seconds a shard lease lives without its heartbeat.
-COPY_TRADING_LEASE_TTL_S: int = env.int("COPY_TRADING_LEASE_TTL_S", default=15)
+COPY_TRADING_LEASE_TTL_S: int = number("COPY_TRADING_LEASE_TTL_S", default=15)
 # Threads of the database door; each holds one connection.
-COPY_TRADING_DB_THREADS: int = env.int("COPY_TRADING_DB_THREADS", default=4)
+COPY_TRADING_DB_THREADS: int = number("COPY_TRADING_DB_THREADS", default=4)
 # Skip everything that spends: plan, sign, and write SKIPPED (DRY_RUN).
 COPY_TRADING_DRY_RUN: bool = env.bool("COPY_TRADING_DRY_RUN", default=False)
 # Followers that may trade, as wallet addresses; empty allows all.
 COPY_TRADING_FOLLOWER_ALLOWLIST: list[str] = env.list("COPY_TRADING_FOLLOWER_ALLOWLIST", default=[])
 
 # Money limits in whole dollars, 0 = none. They hold for all followers together, or for each market.
-COPY_TRADING_MAX_PER_TRADE_USD: int = env.int("COPY_TRADING_MAX_PER_TRADE_USD", default=10_000)
-COPY_TRADING_GLOBAL_HOURLY_USD: int = env.int("COPY_TRADING_GLOBAL_HOURLY_USD", default=0)
-COPY_TRADING_GLOBAL_DAILY_USD: int = env.int("COPY_TRADING_GLOBAL_DAILY_USD", default=0)
-COPY_TRADING_GLOBAL_HOURLY_COUNT: int = env.int("COPY_TRADING_GLOBAL_HOURLY_COUNT", default=0)
-COPY_TRADING_GLOBAL_DAILY_COUNT: int = env.int("COPY_TRADING_GLOBAL_DAILY_COUNT", default=0)
-COPY_TRADING_MARKET_HOURLY_USD: int = env.int("COPY_TRADING_MARKET_HOURLY_USD", default=0)
-COPY_TRADING_MARKET_DAILY_USD: int = env.int("COPY_TRADING_MARKET_DAILY_USD", default=0)
-COPY_TRADING_MARKET_HOURLY_COUNT: int = env.int("COPY_TRADING_MARKET_HOURLY_COUNT", default=0)
-COPY_TRADING_MARKET_DAILY_COUNT: int = env.int("COPY_TRADING_MARKET_DAILY_COUNT", default=0)
+COPY_TRADING_MAX_PER_TRADE_USD: int = number("COPY_TRADING_MAX_PER_TRADE_USD", default=10_000)
+COPY_TRADING_GLOBAL_HOURLY_USD: int = number("COPY_TRADING_GLOBAL_HOURLY_USD", default=0)
+COPY_TRADING_GLOBAL_DAILY_USD: int = number("COPY_TRADING_GLOBAL_DAILY_USD", default=0)
+COPY_TRADING_GLOBAL_HOURLY_COUNT: int = number("COPY_TRADING_GLOBAL_HOURLY_COUNT", default=0)
+COPY_TRADING_GLOBAL_DAILY_COUNT: int = number("COPY_TRADING_GLOBAL_DAILY_COUNT", default=0)
+COPY_TRADING_MARKET_HOURLY_USD: int = number("COPY_TRADING_MARKET_HOURLY_USD", default=0)
+COPY_TRADING_MARKET_DAILY_USD: int = number("COPY_TRADING_MARKET_DAILY_USD", default=0)
+COPY_TRADING_MARKET_HOURLY_COUNT: int = number("COPY_TRADING_MARKET_HOURLY_COUNT", default=0)
+COPY_TRADING_MARKET_DAILY_COUNT: int = number("COPY_TRADING_MARKET_DAILY_COUNT", default=0)
 
 # --- The paper venue ----------------------------------------------------------------------------------
 
 # Full spread of a book made around the leader's price, in basis points of the price (0: a copy meets the
 # leader's own price, rounded away from it to the tick), and the shares on each of its levels.
-PAPER_SPREAD_BPS: int = env.int("PAPER_SPREAD_BPS", default=0)
-PAPER_DEPTH_SHARES: int = env.int("PAPER_DEPTH_SHARES", default=5_000)
+PAPER_SPREAD_BPS: int = number("PAPER_SPREAD_BPS", default=0)
+PAPER_DEPTH_SHARES: int = number("PAPER_DEPTH_SHARES", default=5_000)
 # Milliseconds before the venue answers, and the largest random addition.
-PAPER_LATENCY_MS: int = env.int("PAPER_LATENCY_MS", default=0)
-PAPER_JITTER_MS: int = env.int("PAPER_JITTER_MS", default=0)
+PAPER_LATENCY_MS: int = number("PAPER_LATENCY_MS", default=0)
+PAPER_JITTER_MS: int = number("PAPER_JITTER_MS", default=0)
 # Of 10,000 orders, how many are refused, answered with a lost reply, or lost on the way.
-PAPER_REJECT_BPS: int = env.int("PAPER_REJECT_BPS", default=0)
-PAPER_LOST_ANSWER_BPS: int = env.int("PAPER_LOST_ANSWER_BPS", default=0)
-PAPER_LOST_REQUEST_BPS: int = env.int("PAPER_LOST_REQUEST_BPS", default=0)
+PAPER_REJECT_BPS: int = number("PAPER_REJECT_BPS", default=0)
+PAPER_LOST_ANSWER_BPS: int = number("PAPER_LOST_ANSWER_BPS", default=0)
+PAPER_LOST_REQUEST_BPS: int = number("PAPER_LOST_REQUEST_BPS", default=0)
 # Pretend dollars a paper follower starts with.
-PAPER_START_USD: int = env.int("PAPER_START_USD", default=10_000)
+PAPER_START_USD: int = number("PAPER_START_USD", default=10_000)
 
 # --- Logs ---------------------------------------------------------------------------------------------
 

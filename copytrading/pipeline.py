@@ -80,6 +80,7 @@ class Pipeline:
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stopped; what is left in the queue stays there."""
         while not stop.is_set():
+            self._steps.sender.raise_failure()
             try:
                 await self.run_once()
             except StoreDown:

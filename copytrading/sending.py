@@ -87,12 +87,12 @@ class Sender:
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
             self._changed.clear()
-            self._raise_failure()
+            self.raise_failure()
             await self._changed.wait()
-        self._raise_failure()
+        self.raise_failure()
 
-    def _raise_failure(self) -> None:
-        # A send that raised is a bug: the pipeline meets it here and the process ends.
+    def raise_failure(self) -> None:
+        """Raise what a send raised: that is a bug, the pipeline meets it here and the process ends."""
         if self._failure is not None:
             raise self._failure
 

@@ -28,6 +28,9 @@ from ledger.db import ClosableDatabase
 DRAIN_LOOK_S = 0.01
 """How often draining looks whether it is done."""
 
+DECIDE_TENTHS, SEND_TENTHS = 6, 9
+"""Parts of the drain's bound by which deciding and sending must have ended, so that the rest fits behind them."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -140,7 +143,7 @@ class Supervisor:
                 bound_ms, began_ms = self._drain_ms, engine.clock.monotonic_ms()
             if await self._is_drained():
                 return True
-            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms:
+            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms * DECIDE_TENTHS / 10:
                 log.warning("The drain ended at its bound; the rest goes on at the next start.", action="drain")
                 return False
             await engine.clock.sleep(DRAIN_LOOK_S)
@@ -154,7 +157,7 @@ class Supervisor:
     async def _finish_sends(self, bound_ms: int | None, *, began_ms: float) -> None:
         engine = self._engine
         while engine.sender.in_flight:
-            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > 2 * bound_ms:
+            if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms * SEND_TENTHS / 10:
                 log.warning("Orders are still under way; rescue will ask about them.", action="drain")
                 return
             await engine.clock.sleep(DRAIN_LOOK_S)

@@ -108,7 +108,7 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
         [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in existing],
         ignore_conflicts=True,
     )
-    for key, market in existing.items():
+    for key, market in sorted(existing.items()):
         before = (market.first_token_id, market.second_token_id)
         _filled(market, named[key])
         if (market.first_token_id, market.second_token_id) != before:

@@ -48,7 +48,7 @@ def insert_rows(model: type[M], rows: Sequence[M]) -> None:
     quote, table = connection.ops.quote_name, connection.ops.quote_name(model._meta.db_table)
     values_of = attrgetter(*(field.attname for field in fields))
     special = [(index, text) for index, field in enumerate(fields) if (text := _copied(field)) is not None]
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     with connection.cursor() as cursor:
         _allocate_keys(cursor, model, rows)
         with connection.wrap_database_errors, cursor.copy(f"COPY {table} ({columns}) FROM STDIN") as copy:
@@ -77,7 +77,7 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
         if field.attname != key and not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
     ]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(field.column) for field in fields)
+    columns = ", ".join(quote(str(field.column)) for field in fields)
     conflict = ", ".join(quote(_column(model, name)) for name in unique)
     sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
     values_of = attrgetter(*(field.attname for field in fields))
