@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,7 +48,7 @@ class Reporter:
         self._shard, self._log_every_ms = shard, log_every_ms
         self._before = self._snapshot()
         self._logged_ms = clock.monotonic_ms()
-        self.gauges: Callable[[], dict[str, int]] = dict
+        self.gauges: Callable[[], Awaitable[dict[str, int]]] = _no_gauges
 
     async def run(self, stop: asyncio.Event) -> None:
         """Report until stopped, and once more at the end."""
@@ -62,12 +62,14 @@ class Reporter:
         now_ms = self._clock.monotonic_ms()
         changed = self._before.signals != self._tallies.signals or self._before.copies != self._tallies.copies
         if changed or always or now_ms - self._before.at_ms >= QUIET_MS:
-            payload, newest = self._payload(now_ms), list(self._tallies.newest)
+            payload, newest = self._payload(now_ms) | await self.gauges(), list(self._tallies.newest)
             self._before = self._snapshot()
             await self._database.run(_publish_tick, payload, newest)
         if now_ms - self._logged_ms >= self._log_every_ms:
             self._logged_ms = now_ms
-            log.info("Stages.", action="metrics", shard=self._shard, stages=self._stages.summary(), **self.gauges())
+            log.info(
+                "Stages.", action="metrics", shard=self._shard, stages=self._stages.summary(), **await self.gauges()
+            )
 
     def _payload(self, now_ms: float) -> dict[str, Any]:
         tallies, before = self._tallies, self._before
@@ -89,7 +91,6 @@ class Reporter:
                 "skipped": dict(tallies.skipped),
                 "failed": dict(tallies.failed),
             },
-            **self.gauges(),
         }
 
     def _snapshot(self) -> _Before:
@@ -101,6 +102,10 @@ class Reporter:
             Counter(tallies.skipped),
             Counter(tallies.failed),
         )
+
+
+async def _no_gauges() -> dict[str, int]:
+    return {}
 
 
 def _publish_tick(payload: dict[str, Any], newest: Sequence[int]) -> None:

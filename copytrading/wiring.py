@@ -30,7 +30,7 @@ from execution.terms import KnownTerms
 from execution.venues.paper import PaperConfig, PaperDoors, PaperVenue
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Limits
-from guardrails.stores.base import Stores
+from guardrails.stores.base import StoreDown, Stores
 from guardrails.stores.memory import memory_stores
 from guardrails.stores.redis import redis_stores
 from ledger.clock import Clock, Ids, Randomness
@@ -110,6 +110,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     """An engine on the doors given."""
     clock, database, queue = doors.clock, doors.database, doors.stores.queue
     core = _core(choices, doors)
+    reporter = _reporter(choices, doors, core)
     return Engine(
         clock=clock,
         database=database,
@@ -127,14 +128,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
             tallies=core.tallies,
             worker=core.worker,
         ),
-        reporter=Reporter(
-            database,
-            clock,
-            tallies=core.tallies,
-            stages=core.stages,
-            shard=f"{choices.shard}/{choices.of}",
-            log_every_ms=settings.COPY_TRADING_METRICS_INTERVAL_MS,
-        ),
+        reporter=reporter,
         stages=core.stages,
         tallies=core.tallies,
     )
@@ -216,6 +210,27 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core) -> Pipeline:
             worker=core.worker,
         ),
     )
+
+
+def _reporter(choices: Choices, doors: EngineDoors, core: _Core) -> Reporter:
+    reporter = Reporter(
+        doors.database,
+        doors.clock,
+        tallies=core.tallies,
+        stages=core.stages,
+        shard=f"{choices.shard}/{choices.of}",
+        log_every_ms=settings.COPY_TRADING_METRICS_INTERVAL_MS,
+    )
+
+    async def gauges() -> dict[str, int]:
+        in_flight = core.sender.in_flight
+        try:
+            return {"queue": await doors.stores.queue.size(), "in_flight": in_flight}
+        except StoreDown:
+            return {"in_flight": in_flight}
+
+    reporter.gauges = gauges
+    return reporter
 
 
 def _intake_settings(choices: Choices) -> IntakeSettings:
