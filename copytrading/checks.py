@@ -50,7 +50,7 @@ _WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 
 def check_numbers(**_apps: Any) -> list[CheckMessage]:
     """Numbers of the engine and the paper venue that are negative or absurd."""
-    names = sorted(name for name in dir(settings) if name.startswith(PREFIXES))
+    names = sorted({name for name in dir(settings) if name.startswith(PREFIXES)})
     numbers = [(name, value) for name in names if type(value := getattr(settings, name)) is int]
     found = [Error(sentence, id="slipstream.E001") for name, number in numbers for sentence in _trouble(name, number)]
     mix = sum(getattr(settings, name) for name in PAPER_MIX)

@@ -89,7 +89,11 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stubs are 
         """Only where something is editable."""
         return bool(self.editable) and super().has_change_permission(request, obj)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+    def has_delete_permission(
+        self,
+        request: HttpRequest,  # noqa: ARG002  (Django's own)
+        obj: Model | None = None,  # noqa: ARG002
+    ) -> bool:
         """Never: what happened stays readable."""
         return False
 
@@ -104,7 +108,7 @@ class RecordAdmin(admin.ModelAdmin):  # type: ignore[type-arg]  # the stubs are 
         """Everything that may not be typed."""
         return self._shown(self._typed(request, obj)) if obj else []
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:  # noqa: ARG002  (Django's own)
         """Write only what was changed: the engine may have written the other columns since the page was read."""
         if not change:
             obj.save(force_insert=True)

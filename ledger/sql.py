@@ -97,6 +97,7 @@ def compare_and_set(
 
     Each row gives the values of `match` and then of `assign`, by field name; `match` must include the primary
     key. Returns the primary keys of the rows that changed: whoever is missing there has lost, and must act so.
+    Inside a transaction; rows are locked in the order of their keys.
     """
     if not rows:
         return set()
@@ -115,6 +116,11 @@ def compare_and_set(
         f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
     )
     with connection.cursor() as cursor:
+        if postgres:
+            # The update would lock in the order of its plan: two batches that share rows could wait for each other.
+            keys = [row[match.index(model._meta.pk.name)] for row in rows]
+            locking = model._default_manager.filter(pk__in=keys).order_by("pk").select_for_update()
+            list(locking.values_list("pk"))
         cursor.execute(sql, parameters)
         return {found[0] for found in cursor.fetchall()}
 

@@ -63,6 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ENABLE_REAL_TRADING"] = "false"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
+    # The cast builds rows, so it can be imported only now.
+    config.pluginmanager.import_plugin("tests.cast")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -10,7 +10,7 @@ from copytrading.states import OPEN, Status
 from ledger.fields import Uint256Field
 
 STATUS_CHOICES = [(status.value, status.value) for status in Status]
-WITH_ORDER = sorted(OPEN | {Status.EXECUTED, Status.FAILED})
+WITH_ORDER = sorted(status.value for status in OPEN | {Status.EXECUTED, Status.FAILED})
 
 
 class TradeFields(models.Model):
@@ -88,6 +88,8 @@ class CopyTrade(TradeFields):
                     order_hash__isnull=False,
                     salt__isnull=False,
                     order_timestamp_ms__isnull=False,
+                    maker_amount__isnull=False,
+                    taker_amount__isnull=False,
                     maker_amount__gt=0,
                     taker_amount__gt=0,
                     size_micros__gt=0,

@@ -1,0 +1,142 @@
+"""`manage.py check` names the setting that is wrong; `check --deploy` refuses what is only fit for the demo."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.checks import ERROR, CheckMessage, run_checks
+from pytest_django.fixtures import Settings
+
+from copytrading import checks
+
+POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
+SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
+FAYS_WALLET = "0x" + "aB" * 20
+
+
+def plain() -> list[CheckMessage]:
+    return run_checks(tags=["slipstream"])
+
+
+def deploy() -> set[str]:
+    return {found.id for found in run_checks(tags=["slipstream"], include_deployment_checks=True)}
+
+
+@pytest.fixture
+def fit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
+    """Settings of an installation that passes."""
+    settings.DEBUG = False
+    settings.SECRET_KEY = "long and random"
+    settings.ALLOWED_HOSTS = ["copy.example.org"]
+    settings.SECURE_PROXY = True
+    settings.ENABLE_REAL_TRADING = True
+    settings.REDIS_URL = "redis://127.0.0.1"
+    # Not by `settings`: Django warns whenever DATABASES is overridden, and warnings are errors.
+    monkeypatch.setattr(django_settings, "DATABASES", POSTGRES)
+    return settings
+
+
+def test_default_settings_pass() -> None:
+    assert plain() == []
+
+
+def test_plain_check_says_nothing_about_deployment(settings: Settings) -> None:
+    settings.DEBUG = True
+    assert plain() == []
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "sentence"),
+    [
+        ("PAPER_LATENCY_MS", -1, "PAPER_LATENCY_MS is -1; it cannot be negative."),
+        ("PAPER_REJECT_BPS", 10_001, "PAPER_REJECT_BPS is 10001; more than 10000 is absurd."),
+        ("PAPER_START_USD", 10**12 + 1, "PAPER_START_USD is 1000000000001; more than 1000000000000 is absurd."),
+        ("PAPER_DEPTH_SHARES", -5, "PAPER_DEPTH_SHARES is -5; it cannot be negative."),
+        ("COPY_TRADING_QUEUE_MAX", 0, "COPY_TRADING_QUEUE_MAX is 0; it must be at least 1."),
+        ("COPY_TRADING_BATCH_COPIES", 10**7, "COPY_TRADING_BATCH_COPIES is 10000000; more than 1000000 is absurd."),
+        ("COPY_TRADING_DB_THREADS", 0, "COPY_TRADING_DB_THREADS is 0; it must be at least 1."),
+        ("COPY_TRADING_DB_THREADS", 65, "COPY_TRADING_DB_THREADS is 65; more than 64 is absurd."),
+        ("COPY_TRADING_LEASE_TTL_S", 86_401, "COPY_TRADING_LEASE_TTL_S is 86401; more than 86400 is absurd."),
+        ("COPY_TRADING_DRAIN_MS", -1, "COPY_TRADING_DRAIN_MS is -1; it cannot be negative."),
+        ("COPY_TRADING_GLOBAL_DAILY_USD", -1, "COPY_TRADING_GLOBAL_DAILY_USD is -1; it cannot be negative."),
+        (
+            "COPY_TRADING_MARKET_DAILY_COUNT",
+            10**10,
+            "COPY_TRADING_MARKET_DAILY_COUNT is 10000000000; more than 1000000000 is absurd.",
+        ),
+    ],
+)
+def test_number_that_is_negative_or_absurd_is_named(settings: Settings, name: str, number: int, sentence: str) -> None:
+    setattr(settings, name, number)
+    assert sentence in [found.msg for found in plain()]
+    assert all(found.level == ERROR for found in plain())
+
+
+def test_every_number_has_a_bound(settings: Settings) -> None:
+    numbers = [
+        name
+        for name in dir(django_settings)
+        if name.startswith(checks.PREFIXES) and type(getattr(django_settings, name)) is int
+    ]
+    assert len(numbers) > 20
+    for name in numbers:
+        setattr(settings, name, 10**18 + 1)
+    named = [found.msg.partition(" ")[0] for found in plain() if found.id == "slipstream.E001"]
+    assert named == sorted(numbers)
+
+
+def test_settings_that_may_not_be_zero_exist() -> None:
+    assert [name for name in sorted(checks.AT_LEAST_ONE) if not hasattr(django_settings, name)] == []
+
+
+def test_mix_of_the_paper_venue_is_no_more_than_all_orders(settings: Settings) -> None:
+    settings.PAPER_REJECT_BPS, settings.PAPER_LOST_ANSWER_BPS = 6_000, 4_001
+    assert [found.id for found in plain()] == ["slipstream.E002"]
+    assert "add up to 10001 of 10000" in plain()[0].msg
+
+
+@pytest.mark.parametrize(
+    "entry",
+    ["fay", "0x12", FAYS_WALLET + "0", " " + FAYS_WALLET, FAYS_WALLET + "\n", "0x" + "\N{ARABIC-INDIC DIGIT ONE}" * 40],
+)
+def test_allowlist_entry_that_is_no_wallet_is_named(settings: Settings, entry: str) -> None:
+    settings.COPY_TRADING_FOLLOWER_ALLOWLIST = [FAYS_WALLET, entry]
+    (found,) = plain()
+    assert found.id == "slipstream.E003"
+    assert "COPY_TRADING_FOLLOWER_ALLOWLIST" in found.msg
+    assert repr(entry[:60]) in found.msg
+
+
+def test_allowlist_of_wallets_passes(settings: Settings) -> None:
+    settings.COPY_TRADING_FOLLOWER_ALLOWLIST = [FAYS_WALLET, FAYS_WALLET.lower()]
+    assert plain() == []
+
+
+def test_fit_deployment_passes(fit: Settings) -> None:
+    assert deploy() == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "code"),
+    [
+        ("DEBUG", True, "slipstream.E010"),
+        ("SECRET_KEY", django_settings.DEV_SECRET_KEY, "slipstream.E011"),
+        ("ALLOWED_HOSTS", ["copy.example.org", "*"], "slipstream.E012"),
+        ("SECURE_PROXY", False, "slipstream.W013"),
+        ("REDIS_URL", "", "slipstream.E021"),
+    ],
+)
+def test_deployment_that_is_not_fit_is_refused(fit: Settings, name: str, value: object, code: str) -> None:
+    setattr(fit, name, value)
+    assert deploy() == {code}
+
+
+def test_real_trading_on_sqlite_is_refused(fit: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(django_settings, "DATABASES", SQLITE)
+    assert deploy() == {"slipstream.E020"}
+
+
+def test_paper_trading_needs_neither_postgres_nor_redis(fit: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(django_settings, "DATABASES", SQLITE)
+    fit.ENABLE_REAL_TRADING, fit.REDIS_URL = False, ""
+    assert deploy() == set()
