@@ -1,6 +1,7 @@
 """`manage.py replay FILE...`: recorded trades through the whole pipeline, on paper."""
 
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,25 @@ from rich.progress import Progress
 
 from copytrading.console import one_line, run_engine
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
+from copytrading.signals import LeaderAction
 from copytrading.sources.files import UnreadableFile
-from copytrading.sources.replay import Pace, ReplaySource, load_files
+from copytrading.sources.replay import Pace, ReplayFile, ReplaySource, load_files
 from copytrading.wiring import Choices, build_supervisor
+from execution.books import BookError
+from execution.quotes import RecordedBooks, read_snapshots
+from ledger.system import SystemClock
 from ledger.units import ONE
 
 FOLLOWERS_MAX = 100_000
+
+
+def recorded_books(path: Path, files: Sequence[ReplayFile]) -> RecordedBooks:
+    """Recorded snapshots for the tokens that these files trade, by condition and outcome. Raises BookError."""
+    readings = (reading for file in files for reading in file.readings)
+    trades = (each for each in readings if isinstance(each, LeaderAction) and each.token_id is not None)
+    tokens = {(each.condition_id, each.outcome.upper()): each.token_id for each in trades}
+    named = {name: token for name, token in tokens.items() if token is not None}
+    return RecordedBooks(SystemClock(), read_snapshots(path), tokens=named)
 
 
 class Command(BaseCommand):
@@ -29,6 +43,9 @@ class Command(BaseCommand):
         parser.add_argument("files", nargs="+", metavar="FILE", type=Path)
         parser.add_argument("--followers", type=int, default=10, help="paper followers of every wallet (default 10)")
         parser.add_argument("--speed", choices=("max", "1"), default="max", help="max, or 1 for original times")
+        parser.add_argument(
+            "--books", type=Path, metavar="FILE", help="fill against recorded snapshots, not books around the leader"
+        )
         parser.add_argument("--json", action="store_true", help="print one JSON line at the end and nothing else")
 
     def handle(self, *_args: Any, **options: Any) -> None:
@@ -37,9 +54,10 @@ class Command(BaseCommand):
             raise CommandError(f"--followers must lie between 1 and {FOLLOWERS_MAX}.")
         try:
             files = load_files(options["files"])
-        except UnreadableFile as error:
+            books = recorded_books(options["books"], files) if options["books"] else None
+        except (UnreadableFile, BookError, OSError) as error:
             raise CommandError(str(error)) from None
-        engine, supervisor = build_supervisor(Choices(live=False, remember=True, venue_latency=False))
+        engine, supervisor = build_supervisor(Choices(live=False, remember=True, venue_latency=False, quotes=books))
         with Progress(console=Console(stderr=True), disable=options["json"] or not self.stderr.isatty()) as bar:
             task = bar.add_task("Replaying rows", total=None)
             source = ReplaySource(
