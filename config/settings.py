@@ -102,8 +102,8 @@ if _engine == "django.db.backends.sqlite3":
     }
 elif _engine == "django.db.backends.postgresql":
     DATABASES["default"].setdefault("OPTIONS", {})
-    # Connections of worker threads live long; each unit of work checks its own (ledger/db.py).
-    DATABASES["default"]["CONN_MAX_AGE"] = None
+    # A request's connection ends with it: its thread does too. Worker threads keep theirs (ledger/db.py).
+    DATABASES["default"]["CONN_MAX_AGE"] = 0
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     # Milliseconds: a hung query must not stop the pause button (reliability.md 5.1).
     DATABASES["default"]["OPTIONS"].setdefault(
@@ -158,6 +158,9 @@ if SECURE_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SECURE_HSTS_SECONDS = 31_536_000  # one year, the value browsers' preload lists ask for
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+
+# Bytes of a websocket message; the dashboard's are a few dozen. Daphne itself takes the same number as an option.
+DAPHNE_WEBSOCKET_MAX_MESSAGE_SIZE = DAPHNE_WEBSOCKET_MAX_FRAME_SIZE = 65_536
 
 # --- The engine ---------------------------------------------------------------------------------------
 

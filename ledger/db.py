@@ -9,9 +9,13 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from threading import Barrier
 from typing import ParamSpec, Protocol, TypeVar
 
 from django.db import close_old_connections, connections
+
+MEET_S = 60.0
+"""Longer than any statement may run (statement_timeout); then the threads are given up."""
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -37,7 +41,8 @@ class ThreadedDatabase:
     """`Database` on a bounded pool of threads, one connection each."""
 
     def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="slipstream-db")
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="slipstream-db", initializer=_keep_connections)
 
     async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
         """Run the work on a thread of the pool; it finishes even if the caller is cancelled."""
@@ -46,10 +51,22 @@ class ThreadedDatabase:
 
     def close(self) -> None:
         """Wait for running work and close every thread's connection."""
-        count = self._pool._max_workers
-        for future in [self._pool.submit(connections.close_all) for _ in range(count)]:
+        # Each thread must close its own: they meet, so that none can take two of these.
+        meeting = Barrier(self._threads)
+        for future in [self._pool.submit(_close_all, meeting) for _ in range(self._threads)]:
             future.result()
         self._pool.shutdown(wait=True)
+
+
+def _keep_connections() -> None:
+    # Connections of requests end with them; those of these threads stay, checked before each unit of work.
+    for connection in connections.all():
+        connection.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None}
+
+
+def _close_all(meeting: Barrier) -> None:
+    meeting.wait(MEET_S)
+    connections.close_all()
 
 
 def _unit(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -7,6 +7,7 @@ stand in a block that the file repeats (example 9).
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from decimal import Decimal, InvalidOperation
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from copytrading.fields import NUMBER_TEXT_MAX, printable
 from copytrading.groups import repeated_blocks
@@ -38,6 +40,10 @@ FILE_BYTES_MAX = 128 * 2**20
 FRAME_SOURCES = {"trades": ACTIVITY_TRADES, "orders_matched": ACTIVITY_ORDERS_MATCHED}
 """The types of the stream's `activity` topic (polymarket.md 4.1)."""
 
+DEPTH_MAX = 100
+"""Lists and objects inside each other; recorded rows have four."""
+
+_BRACKETS = re.compile(r"[\[\]{}]")
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _SHAPES = "an array of rows or frames, {data: [...]}, {events: [...]}, or one of these or a row per line"
 
@@ -114,7 +120,7 @@ def _items(text: str, name: str) -> list[_Item]:
     if name.removesuffix(".gz").endswith(_LINE_SUFFIXES):
         return _items_of_lines(text, name)
     try:
-        document = _DECODER.decode(text)
+        document = _decode(text)
     except ValueError as error:
         if _begins_with_a_line_of_json(text):
             return _items_of_lines(text, name)
@@ -139,7 +145,7 @@ def _items_of_lines(text: str, name: str) -> list[_Item]:
 
 def _items_of_line(line: str, place: str) -> list[_Item]:
     try:
-        rows = _rows_of(_DECODER.decode(line))
+        rows = _rows_of(_decode(line))
         trouble = f"of an unknown shape; known are {_SHAPES}"
     except (ValueError, RecursionError) as error:
         rows, trouble = None, _trouble(error)
@@ -148,6 +154,20 @@ def _items_of_line(line: str, place: str) -> list[_Item]:
         return [_Item(Unreadable(place, trouble), place, _digest(line))]
     places = [place] if len(rows) == 1 else [f"{place} row {number}" for number in range(1, len(rows) + 1)]
     return [_Item(row, row_place, _fingerprint(row)) for row, row_place in zip(rows, places, strict=True)]
+
+
+def _decode(text: str) -> Any:
+    """Decode JSON. Raises ValueError, and RecursionError before the decoder could reach the limit.
+
+    A library may have raised the limit so far (py_ecc does) that the decoder ends the process instead.
+    Brackets inside strings count too: no row has a hundred of them unclosed.
+    """
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += 1 if bracket[0] in "[{" else -1
+        if depth > DEPTH_MAX:
+            raise RecursionError
+    return _DECODER.decode(text)
 
 
 def _rows_of(document: object) -> list[object] | None:
@@ -168,7 +188,7 @@ def _is_row(item: object) -> bool:
 def _begins_with_a_line_of_json(text: str) -> bool:
     first, _, rest = text.strip().partition("\n")
     try:
-        return bool(rest) and isinstance(_DECODER.decode(first), dict | list)
+        return bool(rest) and isinstance(_decode(first), dict | list)
     except (ValueError, RecursionError):
         return False
 

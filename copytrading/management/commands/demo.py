@@ -27,6 +27,8 @@ FOLDER = ".demo"
 STOP_WAIT_S = 30
 """How long a child may take to stop: the engine's drain bound and a little more."""
 
+FRAMES = ("--websocket-max-message-size", "65536", "--websocket-max-frame-size", "65536")
+
 # A market with a little latency and trouble, so that the dashboard has all colours.
 PAPER = {
     "PAPER_LATENCY_MS": "40",
@@ -85,7 +87,9 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         password = self._seed(options["seed"])
         port = options["port"] or _free_port(8000)
-        web = _start("daphne", "-b", "127.0.0.1", "-p", str(port), "config.asgi:application", log=folder / "web.log")
+        web = _start(
+            "daphne", *FRAMES, "-b", "127.0.0.1", "-p", str(port), "config.asgi:application", log=folder / "web.log"
+        )
         engine = self._start_engine(options, folder)
         self.stderr.write(f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}")
         self.stderr.write(f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.")

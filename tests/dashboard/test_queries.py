@@ -1,0 +1,162 @@
+"""What the page reads, and that it stays cheap."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.models import Session
+
+from copytrading.dashboard import queries
+from copytrading.dashboard.stories import newest_stories, stories_of
+from copytrading.models import CopyTrade, DashboardEvent
+from copytrading.operations.events import publish
+from copytrading.operations.leases import acquire, release
+from copytrading.states import Status
+from guardrails.operations import set_switch
+from ledger.units import ONE
+from tests.dashboard.events import tick
+from tests.doors import BEGINNING
+from tests.factories import CopyTradeFactory, MarketFactory, trade_in
+
+pytest_plugins = ("tests.dashboard.desk",)
+pytestmark = pytest.mark.django_db
+
+
+def test_events_come_in_order_after_the_sequence() -> None:
+    first, second, third = tick(), publish("switch", {"paused": True, "who": "olga"}), tick(signals=9)
+    page = queries.events_after(first)
+    assert [event.sequence for event in page.events] == [second, third]
+    assert page.events[1].payload["signals"] == 9
+    assert (page.last, page.behind) == (third, False)
+
+
+def test_page_that_heard_everything_gets_nothing() -> None:
+    last = tick()
+    page = queries.events_after(last)
+    assert (page.events, page.last, page.behind) == ((), last, False)
+
+
+def test_page_at_the_bound_catches_up_whole() -> None:
+    publish_many(queries.EVENTS_MAX + 1)
+    page = queries.events_after(1)
+    assert (len(page.events), page.last, page.behind) == (queries.EVENTS_MAX, queries.EVENTS_MAX + 1, False)
+
+
+def test_page_that_is_far_behind_is_told_to_begin_anew() -> None:
+    publish_many(queries.EVENTS_MAX + 1)
+    page = queries.events_after(0)
+    assert (page.events, page.last, page.behind) == ((), queries.EVENTS_MAX + 1, True)
+
+
+def test_page_ahead_of_a_restored_database_is_told_to_begin_anew() -> None:
+    assert queries.events_after(tick() + 1).behind
+
+
+def test_state_of_an_empty_database_is_empty() -> None:
+    state = queries.state()
+    assert (state.last, state.newest, state.history) == (0, (), ())
+    assert (state.status.paused, state.status.shards, state.status.switches) == (False, (), ())
+
+
+def test_history_has_ticks_without_their_copies() -> None:
+    publish("switch", {"paused": False, "who": "olga"})
+    tick(newest=[{"id": 1}])
+    (told,) = queries.state().history
+    assert told["payload"]["copies"] == {"EXECUTED": 10, "SKIPPED": 4}
+    assert told["payload"]["totals"]["signals"] == 1_000
+    assert "newest" not in told["payload"]
+
+
+def test_status_says_who_runs_a_shard() -> None:
+    lease = acquire(shard=0, of=2, holder="host:1", ttl_s=15)
+    assert lease is not None
+    (shard,) = queries.status().shards
+    assert (shard.shard, shard.holder, shard.term, shard.held) == ("0/2", "host:1", 1, True)
+    release(lease)
+    (shard,) = queries.status().shards
+    assert (shard.holder, shard.held) == ("", False)
+
+
+def test_shard_whose_heartbeat_stopped_is_not_held() -> None:
+    acquire(shard=0, of=1, holder="host:1", ttl_s=-1)
+    (shard,) = queries.status().shards
+    assert (shard.holder, shard.held) == ("host:1", False)
+
+
+@pytest.mark.parametrize(
+    ("switch", "paused"),
+    [
+        ({"kind": "PAUSE", "scope": "GLOBAL", "key": "", "on": True}, True),
+        ({"kind": "PAUSE", "scope": "GLOBAL", "key": "", "on": False}, False),
+        ({"kind": "DRY_RUN", "scope": "GLOBAL", "key": "", "on": True}, False),
+        ({"kind": "PAUSE", "scope": "LEADER", "key": "7", "on": True}, False),
+    ],
+)
+def test_only_the_global_pause_pauses_everything(switch: dict[str, Any], paused: bool) -> None:
+    set_switch(**switch, who="olga", why="", now=BEGINNING)
+    status = queries.status()
+    assert status.paused is paused
+    assert len(status.switches) == switch["on"]
+
+
+def test_story_of_an_executed_copy_has_its_fill_as_text() -> None:
+    trade = trade_in(Status.EXECUTED)
+    market = MarketFactory(condition_id=trade.condition_id, first_token_id=trade.token_id, title="Rain?")
+    (told,) = newest_stories(5)
+    assert (told.id, told.status, told.market, told.outcome) == (trade.pk, "EXECUTED", market.title, "Yes")
+    assert told.fill_size == str(trade.fill_size_micros // ONE)
+
+
+def test_story_of_a_skipped_copy_says_why() -> None:
+    reason = {"reason": "FOLLOWER_DAILY_LIMIT", "value": 1_042_500_000, "limit": 1_000_000_000, "unit": "money"}
+    trade = CopyTradeFactory(reasons=[reason, {"reason": "DRY_RUN", "note": True}])
+    (told,) = stories_of([trade.pk])
+    assert told.reasons == ("FOLLOWER_DAILY_LIMIT (value $1042.5, limit $1000)", "DRY_RUN")
+    assert (told.market, told.outcome) == (trade.condition_id, "")
+
+
+def test_delay_is_from_detection_to_the_fill() -> None:
+    trade = trade_in(Status.EXECUTED)
+    CopyTrade.objects.filter(pk=trade.pk).update(executed_at=trade.detected_at + timedelta(milliseconds=42))
+    (told,) = newest_stories(1)
+    assert told.delay_ms == 42
+
+
+def test_state_costs_the_same_whatever_the_rows(django_assert_max_num_queries: Any) -> None:
+    CopyTradeFactory.create_batch(12)
+    publish_many(20)
+    with django_assert_max_num_queries(7):
+        assert len(queries.state().newest) == 12
+
+
+def test_events_cost_three_queries(django_assert_num_queries: Any) -> None:
+    publish_many(20)
+    with django_assert_num_queries(3):
+        assert len(queries.events_after(0).events) == 20
+
+
+def test_session_of_staff_is_staff(olga: User, session_of: Any) -> None:
+    assert queries.is_staff_session(session_of(olga))
+
+
+def test_session_of_others_is_not_staff(visitor: User, session_of: Any) -> None:
+    assert not queries.is_staff_session(session_of(visitor))
+
+
+@pytest.mark.parametrize("key", [None, "", "x" * 32, "../etc/passwd", "a" * 5_000])
+def test_unknown_session_is_not_staff(key: str | None) -> None:
+    assert not queries.is_staff_session(key)
+
+
+@pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}, {"password": "changed"}])
+def test_session_ends_when_the_account_changes(olga: User, session_of: Any, change: dict[str, Any]) -> None:
+    key = session_of(olga)
+    User.objects.filter(pk=olga.pk).update(**change)
+    assert not queries.is_staff_session(key)
+    assert Session.objects.filter(pk=key).exists(), "a socket only looks"
+
+
+def publish_many(number: int) -> None:
+    rows = [DashboardEvent(sequence=sequence, kind="tick", payload={}) for sequence in range(1, number + 1)]
+    DashboardEvent.objects.bulk_create(rows)

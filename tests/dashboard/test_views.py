@@ -1,0 +1,193 @@
+"""Who may see the page, fetch its figures and throw its switch."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import OperationalError
+from django.test import Client, RequestFactory
+
+from copytrading.dashboard.views import LiveReads
+from guardrails.models import Switch
+from guardrails.queries import switches
+from tests.dashboard.events import tick
+
+pytest_plugins = ("tests.dashboard.desk",)
+# whitenoise, before the first `collectstatic`
+pytestmark = pytest.mark.filterwarnings("ignore:No directory at:UserWarning")
+
+FETCHES = ["/dashboard/state", "/dashboard/status", "/dashboard/events?after=0"]
+ACTIONS = ["/dashboard/pause", "/dashboard/resume"]
+JSON = {"Accept": "application/json"}
+
+
+@pytest.mark.django_db
+def test_page_sends_strangers_to_the_login(client: Client) -> None:
+    answer = client.get("/")
+    assert (answer.status_code, answer["Location"]) == (302, "/admin/login/?next=/")
+
+
+@pytest.mark.django_db
+def test_page_sends_visitors_without_staff_rights_to_the_login(client: Client, visitor: User) -> None:
+    client.force_login(visitor)
+    assert client.get("/")["Location"] == "/admin/login/?next=/"
+
+
+@pytest.mark.django_db
+def test_page_forbids_everything_that_is_not_its_own(client: Client, olga: User) -> None:
+    client.force_login(olga)
+    answer = client.get("/")
+    assert answer.status_code == 200
+    assert "default-src 'none'; script-src 'self'" in answer["Content-Security-Policy"]
+    assert "unsafe" not in answer["Content-Security-Policy"]
+    assert b"<script>" not in answer.content
+    assert b" style=" not in answer.content
+    assert "no-store" in answer["Cache-Control"]
+
+
+@pytest.mark.django_db
+def test_page_offers_the_switch_only_to_those_who_may(client: Client, olga: User) -> None:
+    client.force_login(olga)
+    assert b"switch-button" not in client.get("/").content
+
+
+@pytest.mark.django_db
+def test_page_offers_the_switch_to_the_operator(client: Client, operator: User) -> None:
+    client.force_login(operator)
+    assert b"switch-button" in client.get("/").content
+
+
+@pytest.mark.parametrize("path", FETCHES)
+def test_strangers_fetch_nothing(transactional_db: None, client: Client, path: str) -> None:
+    assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", FETCHES)
+def test_visitors_fetch_nothing(transactional_db: None, client: Client, visitor: User, path: str) -> None:
+    client.force_login(visitor)
+    assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", FETCHES)
+def test_staff_fetch_json_that_nobody_keeps(transactional_db: None, client: Client, olga: User, path: str) -> None:
+    client.force_login(olga)
+    answer = client.get(path)
+    assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
+    assert answer["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", FETCHES)
+def test_fetches_change_nothing(transactional_db: None, client: Client, olga: User, path: str) -> None:
+    client.force_login(olga)
+    assert client.post(path).status_code == 405
+
+
+def test_events_resume_after_a_sequence(transactional_db: None, client: Client, olga: User) -> None:
+    client.force_login(olga)
+    first, second = tick(), tick(signals=8)
+    told = client.get(f"/dashboard/events?after={first}").json()
+    assert (told["last"], told["behind"]) == (second, False)
+    (event,) = told["events"]
+    assert (event["sequence"], event["kind"], event["payload"]["signals"]) == (second, "tick", 8)
+    assert event["created_at"].endswith("Z")
+
+
+@pytest.mark.parametrize("after", ["", "-1", "1.5", "x", "\u0661", "9" * 19, "9" * 400])
+def test_sequence_that_is_none_is_refused(transactional_db: None, client: Client, olga: User, after: str) -> None:
+    client.force_login(olga)
+    answer = client.get("/dashboard/events", {"after": after})
+    assert (answer.status_code, answer.json()) == (400, {"error": "`after` must be the sequence of an event."})
+
+
+class DeadDatabase:
+    async def run(self, *args: Any, **kwargs: Any) -> Any:
+        raise OperationalError("server closed the connection unexpectedly")
+
+
+async def test_database_that_does_not_answer_is_said_so(rf: RequestFactory) -> None:
+    request = rf.get("/dashboard/state")
+    request.session = SessionStore()
+    answer = await LiveReads(DeadDatabase()).state(request)
+    assert (answer.status_code, b"does not answer" in answer.content) == (503, True)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ACTIONS)
+def test_staff_without_the_permission_switch_nothing(client: Client, olga: User, path: str) -> None:
+    client.force_login(olga)
+    assert client.post(path, headers=JSON).status_code == 403
+    assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ACTIONS)
+def test_strangers_switch_nothing(client: Client, path: str) -> None:
+    assert client.post(path, headers=JSON).status_code == 403
+    assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db
+def test_permission_without_staff_switches_nothing(client: Client, operator: User) -> None:
+    User.objects.filter(pk=operator.pk).update(is_staff=False)
+    client.force_login(operator)
+    assert client.post("/dashboard/pause", headers=JSON).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ACTIONS)
+def test_switch_is_not_thrown_by_a_link(client: Client, operator: User, path: str) -> None:
+    client.force_login(operator)
+    assert client.get(path).status_code == 405
+    assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ACTIONS)
+def test_switch_is_not_thrown_from_another_site(operator: User, path: str) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    assert client.post(path, headers=JSON).status_code == 403
+    assert not Switch.objects.exists()
+
+
+@pytest.mark.django_db
+def test_switch_is_thrown_with_the_token_of_the_page(operator: User) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(operator)
+    token = client.get("/").context["csrf_token"]
+    client.post("/dashboard/pause", {"csrfmiddlewaretoken": str(token)}, headers=JSON)
+    assert switches().global_pause
+
+
+@pytest.mark.django_db
+def test_pause_keeps_who_and_why(client: Client, operator: User) -> None:
+    client.force_login(operator)
+    told = client.post("/dashboard/pause", {"why": " Odd fills "}, headers=JSON).json()
+    assert told["paused"] is True
+    (switch,) = told["switches"]
+    assert (switch["who"], switch["why"]) == ("olga", "Odd fills")
+
+
+@pytest.mark.django_db
+def test_resume_ends_the_pause(client: Client, operator: User) -> None:
+    client.force_login(operator)
+    client.post("/dashboard/pause", headers=JSON)
+    assert client.post("/dashboard/resume", headers=JSON).json()["paused"] is False
+    assert not switches().global_pause
+
+
+@pytest.mark.django_db
+def test_pause_works_without_javascript(client: Client, operator: User) -> None:
+    client.force_login(operator)
+    answer = client.post("/dashboard/pause", headers={"Accept": "text/html"})
+    assert (answer.status_code, answer["Location"]) == (302, "/")
+    assert switches().global_pause
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("why", ["x" * 201, "a\x00b"])
+def test_reason_that_cannot_be_kept_is_refused(client: Client, operator: User, why: str) -> None:
+    client.force_login(operator)
+    assert client.post("/dashboard/pause", {"why": why}, headers=JSON).status_code == 400
+    assert not Switch.objects.exists()
