@@ -63,8 +63,9 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ENABLE_REAL_TRADING"] = "false"
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
-    # The cast builds rows, so it can be imported only now.
-    config.pluginmanager.import_plugin("tests.cast")
+    # They build rows, so they can be imported only now.
+    for plugin in ("tests.cast", "tests.world"):
+        config.pluginmanager.import_plugin(plugin)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,9 +1,11 @@
 """A whole engine on virtual doors, with leader Lena and whoever follows her: what goes in, which rows come out."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import timedelta
 from typing import Any
+
+import pytest
 
 from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal
 from copytrading.operations.cast import seed_followers, seed_leaders
@@ -161,6 +163,26 @@ class World:
                 await asyncio.sleep(0)
                 await engine.writer.run_once()
             await working
+
+
+@pytest.fixture
+def make_world() -> Iterator[Callable[..., World]]:
+    """A maker of worlds, closed at the end."""
+    made: list[World] = []
+
+    def make(**choices: Any) -> World:
+        made.append(World(**choices))
+        return made[-1]
+
+    yield make
+    for world in made:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    """Lena, her market with a deep book at 0.50, and nobody else."""
+    return make_world()
 
 
 class _LaterIds(SequentialIds):

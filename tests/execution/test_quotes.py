@@ -43,7 +43,7 @@ class SlowSource:
             raise self.trouble
         return None if self.empty else Quote(book=book(version, token_id), source="slow", as_of=self.clock.now())
 
-    def last(self, token_id: int) -> Quote | None:
+    def last(self, token_id: int, *, version: str = "") -> Quote | None:
         return Quote(book=book("newest", token_id), source="slow", as_of=self.clock.now())
 
 
@@ -259,3 +259,11 @@ def test_every_source_can_be_asked_again() -> None:
 def _snapshot_line(**changes: Any) -> str:
     line = {"market_id": "m", "side": "UP", "bid_px": [0.5], "bid_sz": [1], "ask_px": [0.51], "ask_sz": [1]}
     return json.dumps(line | changes)
+
+
+async def test_a_book_around_a_leader_is_found_again_by_its_version() -> None:
+    quotes = around(VirtualClock())
+    first = await quotes.quote(7, around_micros=Micros(500_000))
+    second = await quotes.quote(7, around_micros=Micros(300_000))
+    assert first and quotes.last(7, version=first.book.version) is first
+    assert quotes.last(7) is second
