@@ -19,10 +19,13 @@ Subscribers = Mapping[int, tuple[Config, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A signal not yet decided for all: the followers from `first` on are left."""
+    """A signal not yet decided for all: the configs with ids above `after` are left.
+
+    An id, not a position: configs may come and go between two batches.
+    """
 
     signal: SignalFacts
-    first: int = 0
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,17 +49,17 @@ def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_m
     lonely: list[int] = []
     signals: list[SignalFacts] = []
     for index, item in enumerate(waiting):
-        configs = subscribers.get(item.signal.leader_id, ())
+        configs = [each for each in subscribers.get(item.signal.leader_id, ()) if each.config_id > item.after]
         room = copies_max - len(pairs)
         if room <= 0 or _depends(item.signal, signals):
             return _batch(pairs, finished, lonely, signals), list(waiting[index:])
-        if not configs:
+        if not configs and not item.after:
             lonely.append(item.signal.signal_id)
             continue
         signals.append(item.signal)
-        pairs += [(item.signal, config) for config in configs[item.first : item.first + room]]
-        if item.first + room < len(configs):
-            rest = [replace(item, first=item.first + room), *waiting[index + 1 :]]
+        pairs += [(item.signal, config) for config in configs[:room]]
+        if room < len(configs):
+            rest = [replace(item, after=configs[room - 1].config_id), *waiting[index + 1 :]]
             return _batch(pairs, finished, lonely, signals), rest
         finished.append(item.signal.signal_id)
     return _batch(pairs, finished, lonely, signals), []

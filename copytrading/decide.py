@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from copytrading.sizing import Size, SizingFacts, SizingTerms, size_copy
+from copytrading.sizing import Already, Size, SizingFacts, SizingTerms, size_copy
 from execution.books import Book
 from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, build_plan
 from execution.preflight import MarketTerms, market_refusal, minimum_size
@@ -77,7 +77,7 @@ class CopyFacts:
     rule_facts: Facts
     limits: Limits
     market: MarketTerms
-    already_micros: Micros
+    already: Already
     held_micros: Micros
     stale_after_s: int | None
 
@@ -115,7 +115,7 @@ def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeI
     size = size_copy(config.terms, _sizing_facts(signal, facts, limit))
     if isinstance(size, Refusal):
         return Skip(refusals=(*refusals, size))
-    intent = _intent(signal, config, size, limit, already=facts.already_micros)
+    intent = _intent(signal, config, size, limit, counted=facts.already.counted)
     refusals += evaluate(BEFORE_PLAN, intent, facts.rule_facts, facts.limits).refusals
     return Skip(refusals=tuple(refusals), intent=intent) if refusals else intent
 
@@ -175,7 +175,7 @@ def _sizing_facts(signal: SignalFacts, facts: CopyFacts, limit: Micros) -> Sizin
         side=signal.side,
         part_micros=signal.size_micros,
         total_micros=signal.total_size_micros,
-        already_micros=facts.already_micros,
+        already=facts.already,
         limit_micros=limit,
         minimum_micros=minimum_size(signal.side, limit, min_size_micros=facts.market.min_size_micros),
         held_micros=facts.held_micros,
@@ -183,7 +183,7 @@ def _sizing_facts(signal: SignalFacts, facts: CopyFacts, limit: Micros) -> Sizin
     )
 
 
-def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, already: int) -> TradeIntent:
+def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, counted: bool) -> TradeIntent:
     return TradeIntent(
         config_id=config.config_id,
         follower_id=config.follower_id,
@@ -197,7 +197,7 @@ def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, a
         leader_price_micros=signal.price_micros,
         slippage_bps_max=config.slippage_bps_max,
         # A group is one trade of the leader: its later parts do not count again.
-        counts=0 if already else 1,
+        counts=0 if counted else 1,
         notes=size.notes,
     )
 

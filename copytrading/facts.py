@@ -7,6 +7,7 @@ from copytrading.batches import Batch, Subscribers
 from copytrading.decide import Config, CopyFacts, SignalFacts
 from copytrading.operations.prewrite import decided_pairs
 from copytrading.queries import active_configs, already_decided
+from copytrading.sizing import NOTHING_YET, Already
 from execution.preflight import MarketTerms
 from execution.queries import MarketFacts, holdings, markets
 from execution.terms import KnownTerms
@@ -42,7 +43,7 @@ class Gathered:
     operator: OperatorBounds
     switches: Switches
     markets: Mapping[str, MarketFacts]
-    already: Mapping[tuple[int, str], Micros]
+    already: Mapping[tuple[int, str], Already]
     holdings: Mapping[tuple[int, int], Micros]
     decided: frozenset[tuple[int, int]]
     rule_base: Facts
@@ -70,7 +71,7 @@ class Gathered:
             rule_facts=self.rule_facts(signal, config),
             limits=self.operator.limits,
             market=self.market(signal.condition_id).terms,
-            already_micros=self.already.get((config.config_id, signal.group_key), NOTHING),
+            already=self.already.get((config.config_id, signal.group_key), NOTHING_YET),
             held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
             stale_after_s=self.operator.stale_after_s,
         )

@@ -8,6 +8,7 @@ this process inserted and reserved are sent; everything after the prewrite survi
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import structlog
 
@@ -111,7 +112,7 @@ class Pipeline:
         steps, stages = self._steps, self._steps.stages
         if batch.without_followers:
             await self._drop(batch.without_followers)
-        if not batch.pairs:
+        if not batch.signals:
             return
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
@@ -124,7 +125,7 @@ class Pipeline:
             decisions = steps.planner.plan_all(answers, gathered, quotes)
             steps.sender.prove(dry_plans(decisions))
         with stages.measure("prewrite"):
-            written = await self._prewrite(batch, decisions)
+            written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)
         self._count(written)
         steps.sender.start(written.reserved)
 
@@ -138,14 +139,15 @@ class Pipeline:
                 found[signal_id] = quote
         return found
 
-    async def _prewrite(self, batch: Batch, decisions: Sequence[Decision]) -> Written:
+    async def _prewrite(self, batch: Batch, decisions: Sequence[Decision], *, now: datetime) -> Written:
+        # The moment of the facts: budgets were chosen by its hour and day, and are given back by it.
         work = Prewrite(
             decisions=decisions,
             done_signals=batch.finished,
             lease=self._steps.lease.held(),
             lock_token=self._doors.ids.token(),
             locked_by=self._settings.worker,
-            now=self._doors.clock.now(),
+            now=now,
             expire_after_s=self._settings.expire_after_s,
         )
         return await self._doors.database.run(prewrite, work)

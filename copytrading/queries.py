@@ -3,14 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from django.db.models import Sum
-
 from copytrading.decide import Config, Sides, SignalFacts
 from copytrading.models import CopyConfig, CopyTrade, Signal
-from copytrading.sizing import BelowMinimum, Sizing, SizingTerms
+from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, Sizing, SizingTerms
 from copytrading.states import Status
 from execution.queries import bounds_of
-from ledger.units import Micros, Side
+from ledger.units import Micros, Side, cost_up
 
 
 def active_configs(leader_ids: Iterable[int]) -> dict[int, tuple[Config, ...]]:
@@ -69,21 +67,27 @@ def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
     )
 
 
-def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Micros]:
-    """Shares that earlier parts of these groups made each config decide, by (config, group key).
+def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Already]:
+    """What earlier parts of these groups made each config decide, by (config, group key).
 
-    What was skipped was not decided; what failed was, so that a later part does not buy it again.
+    What was skipped was not decided; what failed was, so that a later part does not buy it again, but it no
+    longer counts.
     """
     keys = {signal.group_key for signal in signals if signal.part > 1}
     if not keys:
         return {}
-    rows = (
-        CopyTrade.objects.filter(signal__group__key__in=keys)
-        .exclude(status=Status.SKIPPED)
-        .values_list("config_id", "signal__group__key")
-        .annotate(total=Sum("size_micros"))
-    )
-    return {(config, key): Micros(int(total)) for config, key, total in rows}
+    rows = CopyTrade.objects.filter(signal__group__key__in=keys).exclude(status=Status.SKIPPED)
+    found: dict[tuple[int, str], Already] = {}
+    for config, key, size, limit, status in rows.values_list(
+        "config_id", "signal__group__key", "size_micros", "limit_micros", "status"
+    ):
+        before = found.get((config, key), NOTHING_YET)
+        found[config, key] = Already(
+            size_micros=Micros(before.size_micros + size),
+            cost_micros=Micros(before.cost_micros + cost_up(size, limit)),
+            counted=before.counted or status != Status.FAILED,
+        )
+    return found
 
 
 def open_signal_ids(*, before: datetime, limit: int) -> list[int]:

@@ -46,6 +46,7 @@ class Sender:
         self._doors, self._stages, self._tallies, self._in_flight_max = doors, stages, tallies, in_flight_max
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: dict[int, asyncio.Lock] = {}
+        self._in_lane: Counter[int] = Counter()
         self._open: Counter[tuple[int, int]] = Counter()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
@@ -79,6 +80,7 @@ class Sender:
         for each in reserved:
             token = (each.row.leader_id, each.plan.token_id)
             self._open[token] += 1
+            self._in_lane[each.row.follower_id] += 1
             task = asyncio.create_task(self._send_in_lane(each, written_ms=written_ms), name=f"send-{each.trade_id}")
             self._tasks.add(task)
             task.add_done_callback(lambda done, token=token: self._finish(done, token))  # type: ignore[misc]
@@ -108,11 +110,14 @@ class Sender:
 
     async def _send_in_lane(self, reserved: Reserved, *, written_ms: float) -> None:
         follower_id = reserved.row.follower_id
-        lane = self._lanes.setdefault(follower_id, asyncio.Lock())
-        async with lane:
-            move = await self._send(reserved, written_ms=written_ms)
-        if not lane.locked():
-            self._lanes.pop(follower_id, None)
+        try:
+            async with self._lanes.setdefault(follower_id, asyncio.Lock()):
+                move = await self._send(reserved, written_ms=written_ms)
+        finally:
+            # Counted from the start of each order: a lane with somebody on his way to it is not taken down.
+            self._in_lane[follower_id] -= 1
+            if not self._in_lane[follower_id]:
+                del self._in_lane[follower_id], self._lanes[follower_id]
         if move is not None and await self._doors.writer.record(move):
             self._count(move)
 

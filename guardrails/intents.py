@@ -75,6 +75,7 @@ class Reason(StrEnum):
     # Incidents
     OVERCOUNT = "OVERCOUNT"
     LATE_FILL = "LATE_FILL"
+    OVERSOLD = "OVERSOLD"
     NO_SUBSCRIBERS = "NO_SUBSCRIBERS"
     DEAD_LETTER = "DEAD_LETTER"
 

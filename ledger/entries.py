@@ -58,6 +58,18 @@ def deposit(follower_id: int, amount_micros: int, key: str) -> Entry:
     )
 
 
+def found_shares(follower_id: int, token_id: int, *, amount_micros: int, key: str) -> Entry:
+    """Shares that turned out to be there without a fill of ours."""
+    return Entry(
+        key=key,
+        kind="FOUND",
+        debit=account(follower_id, "shares"),
+        credit="outside:shares",
+        asset=str(token_id),
+        amount_micros=amount_micros,
+    )
+
+
 def fill_entries(fill: FillFacts) -> tuple[Entry, ...]:
     """All transfers of one fill; amounts of zero write nothing."""
     legs = _buy_legs(fill) if fill.side is Side.BUY else _sell_legs(fill)

@@ -38,6 +38,7 @@ class LedgerEntry(models.Model):
         LOSS = "LOSS"
         FEE = "FEE"
         SHARES = "SHARES"
+        FOUND = "FOUND"
 
     key = models.CharField(max_length=120, unique=True, help_text="Deterministic: the same event writes it once.")
     kind = models.CharField(max_length=12, choices=Kind.choices)

@@ -4,6 +4,7 @@ Every amount of pUSD, shares and price is an integer of micros (10^-6), as on ch
 only where text becomes micros and where micros become text; `float` never.
 """
 
+import re
 from decimal import ROUND_HALF_EVEN, Context, Decimal, DecimalException
 from enum import StrEnum
 from typing import NewType
@@ -22,6 +23,11 @@ BPS = 10_000
 
 MAX_MICROS = 10**18
 """Largest amount accepted from outside, 10^12 units: far above any real trade, safely inside a signed 64-bit column."""
+
+# Decimal() would also take digits of other scripts and underscores.
+_NUMBER = re.compile(
+    r"\s*[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?\s*|[+-]?(nan|inf(inity)?)", re.ASCII | re.IGNORECASE
+)
 
 # Wide enough that a JSON number with noise digits is rounded once, by us, and never by the context.
 _EXACT = Context(prec=120, Emax=10_000, Emin=-10_000)
@@ -56,6 +62,8 @@ def micros_from_decimal(value: Decimal) -> Micros:
 
 def micros_from_text(text: str) -> Micros:
     """Parse the text of a number ('10.475000000000001') to micros, half to even. Raises AmountError."""
+    if not _NUMBER.fullmatch(text):
+        raise AmountError(f"{text[:40]!r} is not a number")
     try:
         return micros_from_decimal(_EXACT.create_decimal(text))
     except DecimalException:

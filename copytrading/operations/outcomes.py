@@ -16,9 +16,9 @@ from execution.operations import Held, PositionKey, lock_positions, write_positi
 from execution.ports import Fill
 from execution.positions import Holding, after_fill
 from guardrails.budgets import BudgetKey, BudgetScope, Spent, keys_of
-from guardrails.intents import Reason, Refusal
+from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events, release_budgets
-from ledger.entries import Entry, FillFacts, fill_entries
+from ledger.entries import Entry, FillFacts, fill_entries, found_shares
 from ledger.operations import Cash, lock_cash, write_cash, write_entries
 from ledger.sql import compare_and_set
 from ledger.units import Micros, Side, cost_up
@@ -71,7 +71,7 @@ def record_outcomes(moves: Sequence[Move], *, now: datetime) -> set[int]:
         moved = compare_and_set(CopyTrade, match=_MATCH, assign=_ASSIGN, rows=[_values(m, now) for m in moves])
         winners = [move for move in moves if move.row.pk in moved]
         _release_budgets([move for move in winners if Side(move.row.side) is Side.BUY])
-        _move_money(winners)
+        _move_money(winners, now)
         refused = [(move.row.pk, move.refusal) for move in winners if move.refusal is not None]
         record_events(refused, now=now)
         late = [move for move in winners if Status(move.row.status) is Status.FAILED]
@@ -118,7 +118,7 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
         now + WATCH_FOR if failed else None,
         0 if final else row.reserved_micros,
         (kept if buy else 0) if final else row.budget_micros,
-        (row.budget_count if fill else 0) if final else row.budget_count,
+        row.budget_count,
         fill.size_micros if fill else 0,
         fill.price_micros if fill else 0,
         fill.cost_micros if fill else 0,
@@ -149,7 +149,9 @@ def _release_budgets(buys: Sequence[Move]) -> None:
         if move.to in OPEN or not row.budget_mask:
             continue
         kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
-        spent = Spent(row.budget_micros - kept, 0 if fill else row.budget_count)
+        # A late fill takes again what its failure gave back.
+        held = 0 if Status(row.status) is Status.FAILED else row.budget_count
+        spent = Spent(row.budget_micros - kept, held - (row.budget_count if fill else 0))
         back += [(key, spent) for key in _budget_keys(row)]
     release_budgets(back)
 
@@ -164,7 +166,7 @@ def _budget_keys(row: CopyTrade) -> Iterable[BudgetKey]:
     return keys_of(row.budget_mask, keys, row.decided_at)
 
 
-def _move_money(moves: Sequence[Move]) -> None:
+def _move_money(moves: Sequence[Move], now: datetime) -> None:
     """Release reservations and book fills, on cash and positions locked in the fixed order."""
     final = [move for move in moves if move.to not in OPEN]
     filled = [move for move in final if move.fill]
@@ -173,8 +175,14 @@ def _move_money(moves: Sequence[Move]) -> None:
     for move in final:
         _release(move.row, cash, held)
     entries: list[tuple[Entry, int | None]] = []
+    unexplained: list[tuple[int | None, Refusal]] = []
     for move in filled:
+        found = _find_shares(move, held)
+        if found is not None:
+            unexplained.append((move.row.pk, Refusal(Reason.OVERSOLD, found.amount_micros, 0, Unit.SHARES)))
+            entries.append((found, move.row.pk))
         entries += [(entry, move.row.pk) for entry in _book(move, cash, held)]
+    record_events(unexplained, now=now)
     write_entries(entries)
     write_cash(cash)
     write_positions(held)
@@ -186,6 +194,23 @@ def _release(row: CopyTrade, cash: Mapping[int, Cash], held: Mapping[PositionKey
         cash[row.follower_id].reserved_micros -= row.reserved_micros
     elif row.reserved_micros:
         held[_position(row)].reserved_micros -= row.reserved_micros
+
+
+def _find_shares(move: Move, held: dict[PositionKey, Held]) -> Entry | None:
+    """Shares that a sale delivered and we did not know of: the venue is right, so they came from outside, at no cost.
+
+    Only a late fill comes here, after its shares were sold again; the caller makes it an incident.
+    """
+    row, fill = move.row, move.fill
+    assert fill is not None
+    if Side(row.side) is Side.BUY:
+        return None
+    mine = held.setdefault(_position(row), Held(row.condition_id))
+    missing = fill.size_micros - mine.free_micros
+    if missing <= 0:
+        return None
+    mine.size_micros += missing
+    return found_shares(row.follower_id, row.token_id, amount_micros=missing, key=f"trade:{row.pk}:FOUND")
 
 
 def _book(move: Move, cash: dict[int, Cash], held: dict[PositionKey, Held]) -> tuple[Entry, ...]:

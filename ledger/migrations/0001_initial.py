@@ -90,7 +90,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('key', models.CharField(help_text='Deterministic: the same event writes it once.', max_length=120, unique=True)),
-                ('kind', models.CharField(choices=[('DEPOSIT', 'Deposit'), ('BUY', 'Buy'), ('SELL', 'Sell'), ('PROFIT', 'Profit'), ('LOSS', 'Loss'), ('FEE', 'Fee'), ('SHARES', 'Shares')], max_length=12)),
+                ('kind', models.CharField(choices=[('DEPOSIT', 'Deposit'), ('BUY', 'Buy'), ('SELL', 'Sell'), ('PROFIT', 'Profit'), ('LOSS', 'Loss'), ('FEE', 'Fee'), ('SHARES', 'Shares'), ('FOUND', 'Found')], max_length=12)),
                 ('debit_account', models.CharField(help_text='Receives the amount.', max_length=64)),
                 ('credit_account', models.CharField(help_text='Gives the amount.', max_length=64)),
                 ('asset', models.CharField(help_text='pUSD or a token id.', max_length=80)),
