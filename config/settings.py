@@ -17,7 +17,9 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 env = environ.FileAwareEnv()
 """Each secret may come from a file: SECRET_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE."""
 
-environ.Env.read_env(str(BASE_DIR / ".env"))
+# The demo brings everything it needs in its environment and must never meet an installation's database.
+if not env.str("SLIPSTREAM_DEMO", default=""):
+    environ.Env.read_env(str(BASE_DIR / ".env"))
 
 
 def number(name: str, *, default: int) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from copytrading.decide import Config, Sides, SignalFacts
 from copytrading.models import CopyConfig, CopyTrade, Signal
@@ -88,6 +89,12 @@ def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Alr
             counted=before.counted or status != Status.FAILED,
         )
     return found
+
+
+def why_not_copied(*, signal_id: int, follower_id: int) -> list[dict[str, Any]] | None:
+    """Every reason why a follower has no fill of a signal, with values and limits; None when there is no row yet."""
+    rows = CopyTrade.objects.filter(signal_id=signal_id, follower_id=follower_id)
+    return next(iter(rows.values_list("reasons", flat=True)), None)
 
 
 def open_signal_ids(*, before: datetime, limit: int) -> list[int]:

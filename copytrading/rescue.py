@@ -90,7 +90,9 @@ class Rescue:
             return False
         moved = await self._database.run(record_outcomes, [move], now=self._clock.now())
         if moved:
-            log.info("An order was resolved by its hash.", action="rescue", trade=mine.pk, status=move.to.value)
+            known = move.to is not Status.UNKNOWN
+            sentence = "An order was resolved by its hash." if known else "The venue does not know an order yet."
+            log.info(sentence, action="rescue", trade=mine.pk, status=move.to.value)
             self._tallies.count_copy(move.to.value, [move.refusal.reason.value] if move.refusal else ())
         return bool(moved)
 

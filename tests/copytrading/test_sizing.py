@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from copytrading.sizing import Already, BelowMinimum, Size, Sizing, SizingFacts, SizingTerms, size_copy
+from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, Size, Sizing, SizingFacts, SizingTerms, size_copy
 from guardrails.intents import Reason, Refusal, Unit
 from ledger.units import ONE, SHARE_STEP, Micros, Side, cost_up
 
@@ -27,9 +27,10 @@ FIXED = replace(PERCENT, sizing=Sizing.FIXED_AMOUNT, amount_micros=20 * ONE)
 RANGE = replace(PERCENT, sizing=Sizing.RANGE, floor_micros=5 * ONE, cap_micros=30 * ONE)
 
 
-def decided(size: int, *, limit: int = 510_000) -> Already:
-    """What earlier parts made a follower decide, at one limit."""
-    return Already(size_micros=Micros(size), cost_micros=cost_up(size, limit), counted=size > 0)
+def decided(size: int, *, limit: int = 510_000, spent: int | None = None) -> Already:
+    """What earlier parts made a follower decide, at one limit unless the money is given; micros."""
+    cost = cost_up(size, limit) if spent is None else Micros(spent)
+    return Already(size_micros=Micros(size), cost_micros=cost, counted=size > 0)
 
 
 def facts(side: Side = Side.BUY, **shares: Any) -> SizingFacts:
@@ -40,24 +41,21 @@ def facts(side: Side = Side.BUY, **shares: Any) -> SizingFacts:
     usual = {"part": 1_000, "already": 0, "minimum": 5, "held": 0, "leader_held": None, "limit": 510_000}
     told = {**usual, **shares}
     part = int(told["part"] * ONE)
-    known = told["leader_held"]
+    known, spent = told["leader_held"], told.get("spent")
     return SizingFacts(
         side=side,
         part_micros=part,
         total_micros=int(told.get("total", told["part"]) * ONE),
-        already=decided(int(told["already"] * ONE), limit=told["limit"]),
+        already=decided(
+            round(told["already"] * ONE),
+            limit=told["limit"],
+            spent=None if spent is None else round(spent * ONE),
+        ),
         limit_micros=told["limit"],
         minimum_micros=int(told["minimum"] * ONE),
         held_micros=int(told["held"] * ONE),
         leader_held_micros=None if known is None else int(known * ONE),
     )
-
-
-def copied(shares: float, *, limit: int, spent: float | None = None) -> Already:
-    """What earlier parts were copied with."""
-    size = Micros(round(shares * ONE))
-    cost = cost_up(size, limit) if spent is None else Micros(round(spent * ONE))
-    return Already(size_micros=size, cost_micros=cost, counted=size > 0)
 
 
 def below(value: float, limit: float = 5) -> Refusal:
@@ -241,7 +239,7 @@ def test_parts_that_were_too_small_are_caught_up_with(
     skipping = replace(terms, below_minimum=BelowMinimum.SKIP)
     wish = copied_in_parts(skipping, at_one_limit(parts, limit)).size_micros
     found = copied_in_parts(skipping, at_one_limit(parts, limit), minimum=minimum).size_micros
-    assert 0 <= wish - found + len(parts) * SHARE_STEP
+    assert wish - found + len(parts) * SHARE_STEP >= 0
     assert wish - found < minimum
 
 

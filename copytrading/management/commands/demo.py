@@ -109,7 +109,9 @@ class Command(BaseCommand):
             "SECRET_KEY": SystemIds().token() * 2,
             "DEBUG": "false",
         }
-        child = subprocess.Popen([sys.executable, *sys.argv], env={**os.environ, **PAPER, **own})  # noqa: S603
+        # A secret named by a file would win over the demo's own value.
+        inherited = {key: value for key, value in os.environ.items() if key.removesuffix("_FILE") not in own}
+        child = subprocess.Popen([sys.executable, *sys.argv], env={**inherited, **PAPER, **own})  # noqa: S603
         # Ctrl-C reaches the whole group; this process only waits for its child's own end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_signal: child.terminate())
@@ -135,13 +137,21 @@ class Command(BaseCommand):
 
     def _wait(self, web: "subprocess.Popen[str]", engine: "subprocess.Popen[str]") -> str:
         """Until the engine ends, by itself or by Ctrl-C; then its report. Raises CommandError when it failed."""
-        signal.signal(signal.SIGTERM, lambda *_signal: engine.terminate())
-        signal.signal(signal.SIGINT, lambda *_signal: engine.terminate())
+        asked: list[int] = []
+
+        def stop(number: int, _frame: Any) -> None:
+            asked.append(number)
+            engine.terminate()
+
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         try:
             report, _nothing = engine.communicate()
         finally:
             for child in (engine, web):
                 _stop(child)
+        if asked and engine.returncode == -signal.SIGTERM:
+            return ""  # stopped before it had begun: nothing to report
         if engine.returncode != 0:
             raise CommandError(f"The engine ended with code {engine.returncode}; see {FOLDER}/engine.log.")
         return report.strip()

@@ -14,7 +14,6 @@ from copytrading.console import one_line
 from copytrading.verification.checks import CHECKS, run_check, stale_orders
 from copytrading.verification.database import NotPrivate
 from copytrading.verification.steps import Result, report
-from guardrails.stores.base import StoreDown
 from ledger.system import SystemIds
 
 INTERRUPTED = 130
@@ -65,23 +64,44 @@ class Command(BaseCommand):
             self.stdout.write(f"PASS  {stale} orders (PENDING or UNKNOWN) are past their expiry without an answer.")
 
     def _run(self, name: str, *, as_json: bool) -> Sequence[Result]:
-        def tell(result: Result) -> None:
-            if not as_json:
-                self.stdout.write(str(result))
-                self.stdout.flush()
-
         check, token = CHECKS[name], SystemIds().token()
-        # A SIGTERM ends like Ctrl-C, so that nothing is left behind.
-        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        prefix = f"{settings.REDIS_PREFIX}:verify:{token}"
         try:
-            with _settings({**check.settings, "REDIS_PREFIX": f"{settings.REDIS_PREFIX}:verify:{token}"}):
+            with _settings({**check.settings, "REDIS_PREFIX": prefix}), _asked_to_stop() as asked:
+
+                def tell(result: Result) -> None:
+                    if not as_json:
+                        self.stdout.write(str(result))
+                        self.stdout.flush()
+                    if asked:
+                        raise KeyboardInterrupt
+
                 return run_check(check, token, tell=tell)
         except KeyboardInterrupt:
             raise CommandError("Interrupted; what was made up is deleted.", returncode=INTERRUPTED) from None
-        except (DatabaseError, NotPrivate, StoreDown) as error:
+        except (DatabaseError, NotPrivate) as error:
             raise CommandError(f"The check could not run: {error}") from None
-        finally:
-            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _asked_to_stop() -> Iterator[list[int]]:
+    """The Ctrl-Cs and SIGTERMs so far, to be looked at between steps, which take a second; a second one interrupts.
+
+    An interrupt amid a statement leaves a connection on which nothing can be deleted any more.
+    """
+    asked: list[int] = []
+
+    def ask(number: int, _frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield asked
+    finally:
+        for number, action in before.items():
+            signal.signal(number, action)
 
 
 @contextmanager

@@ -1,0 +1,84 @@
+"""The checks by name, what each lays down beforehand, and how one is run from an empty database to its results."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+
+from copytrading.models import CopyTrade
+from copytrading.states import Status
+from copytrading.verification.bench import Bench, clear_stores
+from copytrading.verification.database import private_database, undisturbed
+from copytrading.verification.events import ALLOWED_WALLETS, event_steps
+from copytrading.verification.prewrite import prewrite_steps
+from copytrading.verification.steps import Result, Step, run_steps
+from guardrails.stores.base import StoreDown
+from ledger.sql import database_now
+
+log = structlog.get_logger(__name__)
+
+COUNT_MAX = 1_000
+"""Above everything that a step makes at once, so that a batch is one batch."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """What is proved, and the settings that must hold meanwhile."""
+
+    steps: Callable[[Bench], Iterable[Step]]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+SETTINGS: Mapping[str, Any] = {
+    "COPY_TRADING_BATCH_COPIES": COUNT_MAX,
+    "COPY_TRADING_IN_FLIGHT_MAX": COUNT_MAX,
+    "COPY_TRADING_QUEUE_MAX": COUNT_MAX,
+    "COPY_TRADING_EXPIRE_AFTER_S": 600,
+    "COPY_TRADING_DRY_RUN": False,
+    "COPY_TRADING_FOLLOWER_ALLOWLIST": [],
+    "COPY_TRADING_MAX_PER_TRADE_USD": 0,
+    **{
+        f"COPY_TRADING_{scope}_{period}_{measure}": 0
+        for scope in ("GLOBAL", "MARKET")
+        for period in ("HOURLY", "DAILY")
+        for measure in ("USD", "COUNT")
+    },
+    **{f"PAPER_{trouble}_BPS": 0 for trouble in ("REJECT", "LOST_ANSWER", "LOST_REQUEST")},
+}
+"""The installation's own bounds would change what the steps count."""
+
+CHECKS: Mapping[str, Check] = {
+    "prewrite": Check(steps=prewrite_steps, settings=SETTINGS),
+    "guardrail-events": Check(
+        steps=event_steps, settings={**SETTINGS, "COPY_TRADING_FOLLOWER_ALLOWLIST": ALLOWED_WALLETS}
+    ),
+}
+
+
+def run_check(check: Check, token: str, *, tell: Callable[[Result], None]) -> tuple[Result, ...]:
+    """Run a check in a database of its own, and delete that and what the stores hold.
+
+    The check's settings, and a key prefix of its own, must be in force already.
+    """
+    with private_database(token):
+        try:
+            return run_steps(check.steps(Bench()), tell=tell)
+        finally:
+            with undisturbed():
+                _clear_stores()
+
+
+def _clear_stores() -> None:
+    try:
+        asyncio.run(clear_stores())
+    except StoreDown as down:
+        # The steps have failed on it already and their results must still be told.
+        log.error("What this run has put into the stores could not be deleted.", action="verify", why=str(down))
+
+
+def stale_orders() -> int:
+    """Orders without an answer that are past their expiry, by the database's clock; rescue should have ended them."""
+    open_states = (Status.PENDING, Status.UNKNOWN)
+    return CopyTrade.objects.filter(status__in=open_states, expires_at__lt=database_now()).count()

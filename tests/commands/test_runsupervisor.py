@@ -1,0 +1,237 @@
+"""`manage.py runsupervisor` as a real process: it drains on SIGTERM, survives kill -9, and shares no shard."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.db.models import Count
+
+from copytrading.management.commands.runsupervisor import shard
+from copytrading.models import CopyTrade, Follower, Leader, ShardLease, Signal
+from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
+from copytrading.sources.generator import MarketGenerator
+from copytrading.states import OPEN
+from ledger.models import CashBalance
+from ledger.system import SeededRandomness
+from ledger.units import ONE
+from tests.conftest import ROOT
+
+on_database = pytest.mark.django_db(transaction=True)
+
+FOLLOWERS = 4
+TTL_S, DRAIN_MS, WAIT_S = 5, 5_000, 40
+
+# A short lease and expiry, so that a dead process is forgotten within seconds.
+QUICK = {
+    "COPY_TRADING_LEASE_TTL_S": str(TTL_S),
+    "COPY_TRADING_EXPIRE_AFTER_S": "3",
+    "COPY_TRADING_DRAIN_MS": str(DRAIN_MS),
+    "LOG_LEVEL": "INFO",
+}
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+def launch(database_url: str, *words: str, **more: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "manage.py", "runsupervisor", *words]
+    environment = {**os.environ, **QUICK, "DATABASE_URL": database_url, **more}
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+@contextmanager
+def ended(processes: "list[subprocess.Popen[str]]") -> Iterator[None]:
+    """No process outlives its test."""
+    try:
+        yield
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+
+
+@pytest.fixture
+def start(database_url: str) -> Iterator[Start]:
+    """Starts supervisors of the generator's market, with followers, on the test database."""
+    leaders = seed_leaders({each.wallet: each.name for each in market().leaders()}, holdings_complete=True)
+    names = [f"follower {number}" for number in range(FOLLOWERS)]
+    seed_configs(leaders, seed_followers(names, label="supervised", cash_micros=10_000 * ONE))
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(*words: str, **more: str) -> "subprocess.Popen[str]":
+        running.append(launch(database_url, "--shard", "0/1", *words, **more))
+        return running[-1]
+
+    with ended(running):
+        yield begin
+
+
+def market() -> MarketGenerator:
+    return MarketGenerator(1, SeededRandomness(1))
+
+
+def wait_until(process: "subprocess.Popen[str]", what: Callable[[], bool]) -> None:
+    """Look at the database until it is so; a process that ends meanwhile is a failure."""
+    give_up = time.monotonic() + WAIT_S
+    while not what():
+        assert process.poll() is None, process.communicate()[1][-3_000:]
+        assert time.monotonic() < give_up, "it took too long"
+        time.sleep(0.05)
+
+
+def finish(process: "subprocess.Popen[str]") -> tuple[int, str, str]:
+    """Exit code, standard output and error of a process that is about to end."""
+    output, errors = process.communicate(timeout=WAIT_S)
+    return process.returncode, output, errors
+
+
+def is_settled() -> bool:
+    undecided = Signal.objects.filter(done_at__isnull=True)
+    return not undecided.exists() and not CopyTrade.objects.filter(status__in=OPEN).exists()
+
+
+@on_database
+def test_sigterm_drains_and_exits_zero_within_its_bound(start: Start) -> None:
+    process = start("--rate", "20", "--json", PAPER_LATENCY_MS="200")
+    wait_until(process, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 20)
+    process.send_signal(signal.SIGTERM)
+    asked_at = time.monotonic()
+    code, output, errors = finish(process)
+    assert code == 0, errors[-3_000:]
+    assert time.monotonic() - asked_at < DRAIN_MS / 1_000 + 2
+    (line,) = output.splitlines()
+    report = json.loads(line)
+    assert report["signals"] == Signal.objects.count() > 5
+    assert sum(report["copies"].values()) == CopyTrade.objects.count() == report["signals"] * FOLLOWERS
+    assert is_settled()
+    assert ShardLease.objects.get().holder == ""
+
+
+@on_database
+def test_after_kill_minus_nine_every_signal_is_decided_once_for_everybody(start: Start) -> None:
+    killed = start("--rate", "40", PAPER_LATENCY_MS="400")
+    wait_until(killed, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 20)
+    killed.kill()
+    killed.wait()
+    lost = set(CopyTrade.objects.filter(status="PENDING").values_list("pk", flat=True))
+    assert lost
+
+    again = start("--rate", "0.01", "--json")
+    wait_until(again, lambda: is_settled() and ShardLease.objects.get().term == 2)
+    again.send_signal(signal.SIGTERM)
+    code, _output, errors = finish(again)
+    assert code == 0, errors[-3_000:]
+    copies = CopyTrade.objects.values_list("signal_id").annotate(number=Count("id")).order_by()
+    assert {number for _signal, number in copies} == {FOLLOWERS}
+    assert {signal_id for signal_id, _number in copies} == set(Signal.objects.values_list("pk", flat=True))
+    # The venue of the dead process knew them, the one of its successor does not: asked for, never sent again.
+    found = CopyTrade.objects.filter(pk__in=lost)
+    assert {(row.status, row.reasons[-1]["reason"]) for row in found} == {("FAILED", "EXPIRED")}
+    assert {cash.reserved_micros for cash in CashBalance.objects.all()} == {0}
+
+
+@on_database
+def test_a_second_supervisor_on_the_shard_refuses_and_the_first_goes_on(start: Start) -> None:
+    first = start("--rate", "1")
+    wait_until(first, lambda: ShardLease.objects.exclude(holder="").exists())
+    code, output, errors = finish(start("--rate", "1"))
+    assert (code, output) == (1, "")
+    assert errors.strip().splitlines()[-1] == "CommandError: shard 0/1 is held by another supervisor"
+    assert first.poll() is None
+    assert ShardLease.objects.get().term == 1
+    first.send_signal(signal.SIGTERM)
+    assert finish(first)[0] == 0
+
+
+@on_database
+def test_a_dry_run_plans_and_sends_nothing(start: Start) -> None:
+    code, output, errors = finish(start("--dry-run", "--rate", "30", "--seconds", "2", "--json"))
+    assert code == 0, errors[-3_000:]
+    assert set(json.loads(output)["copies"]) == {"SKIPPED"}
+    assert set(CopyTrade.objects.values_list("status", flat=True)) == {"SKIPPED"}
+    planned = CopyTrade.objects.filter(order_hash__isnull=False)
+    assert {row.reasons[0]["reason"] for row in planned} == {"DRY_RUN"}
+    assert {cash.cash_micros for cash in CashBalance.objects.all()} == {10_000 * ONE}
+
+
+@on_database
+def test_a_recording_is_followed_at_its_own_pace_until_it_ends(start: Start, tmp_path: Path) -> None:
+    trade = {
+        "proxyWallet": Leader.objects.order_by("pk")[0].wallet,
+        "conditionId": "0x" + "c0" * 32,
+        "size": 100,
+        "price": 0.5,
+        "asset": "7",
+        "side": "BUY",
+    }
+    rows = [{**trade, "timestamp": 1_795_262_400 + n, "transactionHash": f"0x{n:064x}"} for n in range(2)]
+    path = tmp_path / "rows.json"
+    path.write_text(json.dumps(rows), encoding="utf-8")
+    code, output, errors = finish(start("--source", "replay", "--file", str(path), "--json"))
+    assert code == 0, errors[-3_000:]
+    assert json.loads(output)["copies"]["EXECUTED"] > 0
+    first, second = Signal.objects.order_by("pk")
+    assert (second.detected_at - first.detected_at).total_seconds() > 0.5
+
+
+@pytest.mark.parametrize(
+    ("database_url", "sentence"),
+    [
+        ("sqlite:///{folder}/two.sqlite3", "Several shards need Postgres: SQLite has one writer. Set DATABASE_URL."),
+        (
+            "postgres://nobody@127.0.0.1:1/nothing",
+            "Several shards need Redis: memory is not shared between processes. Set REDIS_URL.",
+        ),
+    ],
+    ids=["sqlite", "memory"],
+)
+def test_several_shards_without_what_they_share_are_refused(tmp_path: Path, database_url: str, sentence: str) -> None:
+    process = launch(database_url.format(folder=tmp_path), "--shard", "0/2", REDIS_URL="")
+    with ended([process]):
+        assert finish(process) == (1, "", f"CommandError: {sentence}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "parsed"), [("0/1", (0, 1)), ("1/2", (1, 2)), ("255/256", (255, 256)), ("00/01", (0, 1))]
+)
+def test_a_shard_is_read(text: str, parsed: tuple[int, int]) -> None:
+    assert shard(text) == parsed
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        *((text, "is not of the form i/n, such as 0/1") for text in ("", "0", "/", "0/", "/1", "a/b", "0/1/2", "-1/2")),
+        *((text, "is not of the form i/n, such as 0/1") for text in (" 0/1", "0/1 ", "0.0/1", "+0/1", "\u0660/\u0661")),
+        *((text, "i must lie below n, and n between 1 and 256") for text in ("0/0", "1/1", "2/1", "0/257")),
+    ],
+)
+def test_a_bad_shard_is_a_sentence(text: str, sentence: str) -> None:
+    with pytest.raises(CommandError, match=f"argument --shard: .*{sentence}"):
+        call_command("runsupervisor", f"--shard={text}")
+
+
+@on_database
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--rate", "0"], "the generator's rate 0.0 is not a number above zero"),
+        (["--rate", "nan"], "the generator's rate nan is not a number above zero"),
+        (["--source", "replay"], "--source replay needs at least one --file"),
+        (["--source", "replay", "--file", "missing.json"], "missing.json: no such file"),
+    ],
+)
+def test_a_bad_option_is_a_sentence_and_nothing_is_begun(words: list[str], sentence: str) -> None:
+    with pytest.raises(CommandError, match=sentence):
+        call_command("runsupervisor", "--shard", "0/1", *words)
+    assert not ShardLease.objects.exists()
+    assert not Leader.objects.exists() and not Follower.objects.exists()

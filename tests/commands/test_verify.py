@@ -1,0 +1,311 @@
+"""`manage.py verify` as an operator runs it: what it prints, what it leaves behind, and that each step can fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.apps import apps
+from django.db import connection
+
+from copytrading.models import CopyTrade
+from copytrading.states import Status
+from copytrading.verification.bench import Bench
+from copytrading.verification.checks import CHECKS
+from copytrading.verification.database import NAME, NotPrivate, proved_inside
+from copytrading.verification.steps import Result, Step, Wrong, report, run_steps, same
+from ledger.sql import database_now
+from tests.conftest import ROOT
+from tests.factories import CopyTradeFactory, columns_of
+
+SECONDS_MAX = 100
+
+# What an operator may have set; none of it may change what a check finds.
+HOSTILE = {
+    "COPY_TRADING_DRY_RUN": "true",
+    "COPY_TRADING_BATCH_COPIES": "1",
+    "COPY_TRADING_FOLLOWER_ALLOWLIST": "0x" + "00" * 20,
+    "COPY_TRADING_GLOBAL_DAILY_USD": "1",
+    "COPY_TRADING_MARKET_HOURLY_COUNT": "1",
+    "COPY_TRADING_MAX_PER_TRADE_USD": "1",
+    "PAPER_REJECT_BPS": "10000",
+}
+
+Verify = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def environment(database_url: str, **more: str) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": database_url, **more}
+
+
+@pytest.fixture
+def verify(database_url: str) -> Verify:
+    """Runs the command on the test database."""
+
+    def run(*words: str, url: str = database_url, **more: str) -> "subprocess.CompletedProcess[str]":
+        return finished(["manage.py", "verify", *words], environment(url, **more))
+
+    return run
+
+
+def finished(words: list[str], env: dict[str, str]) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *words]
+    return subprocess.run(command, check=False, cwd=ROOT, env=env, capture_output=True, text=True, timeout=SECONDS_MAX)
+
+
+def left_behind() -> list[str]:
+    """Schemas, files and Redis keys of any verification."""
+    if connection.vendor == "sqlite":
+        return [str(path) for path in Path(connection.settings_dict["NAME"]).parent.glob(f"{NAME}*")]
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)", [NAME])
+        schemas = [name for (name,) in cursor.fetchall()]
+    with redis.Redis.from_url(os.environ["REDIS_URL"]) as client:
+        return [*schemas, *map(str, client.scan_iter("*verify*"))]
+
+
+def every_row() -> dict[str, list[dict[str, Any]]]:
+    models = [model for model in apps.get_models() if model._meta.managed]
+    return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in models}
+
+
+def promises(check: str) -> list[str]:
+    return [step.promise for step in CHECKS[check].steps(Bench())]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_every_step_passes_whatever_the_operator_has_set(verify: Verify, check: str) -> None:
+    done = verify(check, "--json", **HOSTILE)
+    assert done.returncode == 0, done.stderr
+    (line,) = done.stdout.splitlines()
+    told = json.loads(line)
+    assert (told["check"], told["passed"]) == (check, True)
+    assert [(step["step"], step["result"]) for step in told["steps"]] == [(name, "PASS") for name in promises(check)]
+    assert all(step["detail"] for step in told["steps"])
+
+
+def test_people_read_a_line_for_each_step_and_their_own_rows_stay_as_they_are(verify: Verify) -> None:
+    CopyTradeFactory(pending=True)
+    before = every_row()
+    done = verify("prewrite")
+    assert done.returncode == 0, done.stderr
+    lines = zip(done.stdout.splitlines(), promises("prewrite"), strict=True)
+    assert all(line.startswith(f"PASS  {step}: ") for line, step in lines)
+    assert ("not applicable on SQLite" in done.stdout) == (connection.vendor == "sqlite")
+    assert every_row() == before
+    assert left_behind() == []
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_real_trading_is_refused_with_a_sentence(verify: Verify, check: str) -> None:
+    done = verify(check, "--json", ENABLE_REAL_TRADING="true")
+    assert done.returncode == 1
+    assert "does not run where ENABLE_REAL_TRADING is set" in done.stderr
+    assert (done.stdout, left_behind()) == ("", [])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(database_url: str, number: signal.Signals) -> None:
+    command = [sys.executable, "manage.py", "verify", "prewrite"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment(database_url), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline().startswith("PASS")
+        assert left_behind()
+        running.send_signal(number)
+        rest, said = running.communicate(timeout=SECONDS_MAX)
+    assert running.returncode == 130, said
+    assert "Interrupted" in said
+    assert len(rest.splitlines()) < len(promises("prewrite")) - 1
+    assert left_behind() == []
+
+
+def stale_row(expired_s: int, **more: Any) -> CopyTrade:
+    return CopyTradeFactory(pending=True, expires_at=database_now() - timedelta(seconds=expired_s), **more)
+
+
+def test_read_only_counts_open_orders_past_their_expiry(verify: Verify) -> None:
+    stale_row(60)
+    stale_row(-60)
+    CopyTrade.objects.filter(pk=stale_row(60).pk).update(status=Status.UNKNOWN)
+    CopyTrade.objects.filter(pk=stale_row(60).pk).update(**columns_of(Status.EXECUTED))
+    done = verify("prewrite", "--read-only", "--json", ENABLE_REAL_TRADING="true")
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"check": "prewrite", "passed": True, "stale": 2})
+
+
+def test_read_only_says_it_in_a_sentence(verify: Verify) -> None:
+    done = verify("prewrite", "--read-only")
+    assert done.stdout == "PASS  0 orders (PENDING or UNKNOWN) are past their expiry without an answer.\n"
+
+
+def test_read_only_goes_with_prewrite(verify: Verify) -> None:
+    done = verify("guardrail-events", "--read-only")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "--read-only goes with" in done.stderr
+
+
+@pytest.mark.postgres
+def test_an_account_that_may_not_make_a_schema_is_told_so(verify: Verify, database_url: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("DROP ROLE IF EXISTS verify_reader")
+        cursor.execute("CREATE ROLE verify_reader LOGIN")
+    done = verify("prewrite", url=database_url.replace("postgres@", "verify_reader@"))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("CommandError: The check could not run: permission denied for database")
+
+
+@pytest.mark.postgres
+def test_a_redis_that_is_down_fails_the_steps_and_is_still_told_in_json(verify: Verify) -> None:
+    done = verify("guardrail-events", "--json", REDIS_URL="redis://127.0.0.1:1/0")
+    told = json.loads(done.stdout)
+    assert (done.returncode, told["passed"]) == (1, False)
+    assert all(step["detail"].startswith("StoreDown: ") for step in told["steps"])
+    assert left_behind() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_leads_elsewhere_is_refused() -> None:
+    connection.close()
+    with proved_inside("a_schema_of_its_own"), pytest.raises(NotPrivate, match="leads to the schema public"):
+        connection.ensure_connection()
+    connection.ensure_connection()
+
+
+# --- Each step can fail -------------------------------------------------------------------------------
+
+RUN = """
+import os, sys, django
+os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
+django.setup()
+{sabotage}
+from django.core.management import execute_from_command_line
+execute_from_command_line(["manage.py", "verify", *sys.argv[1:]])
+"""
+
+WITHOUT_TOKENS_AND_TRIGGER = """
+import importlib
+from copytrading.operations import outcomes, signals
+importlib.import_module("copytrading.migrations.0002_guard_states").POSTGRES = "SELECT 1"
+cas, increase, legs = outcomes.compare_and_set, signals.increase, outcomes.fill_entries
+def blind(model, *, match, assign, rows):
+    return cas(model, match=match[:1], assign=assign, rows=[(row[0], *row[len(match):]) for row in rows])
+outcomes.compare_and_set = blind
+nothing = signals.ActedTotals(size_micros=0, notional_micros=0)
+signals.increase = lambda acted, seen, **how: increase(nothing, seen, **how)
+outcomes.fill_entries = lambda fill: legs(fill)[:-1]
+"""
+
+WITHOUT_LEASE_AND_BUDGETS = """
+from copytrading.operations import outcomes, prewrite
+add = prewrite._add_order
+def another_hash(row, plan):
+    add(row, plan)
+    row.order_hash = "0x" + row.order_hash[:1:-1]
+prewrite._add_order = another_hash
+prewrite.hold = lambda lease: None
+prewrite.write_budgets = lambda before, after: None
+outcomes._release_budgets = lambda moves: None
+"""
+
+BROKEN_ENGINE = """
+from copytrading.pipeline import Pipeline
+def broken(self, signal_ids):
+    raise RuntimeError("The pipe has burst.\\nIn two lines.")
+Pipeline.process = broken
+"""
+
+EVENTS_ONE_BY_ONE = """
+from copytrading.operations import prewrite
+from guardrails.queries import Switches
+record = prewrite.record_events
+prewrite.record_events = lambda refusals, *, now: [record([each], now=now) for each in refusals]
+Switches.market_paused = lambda self, condition_id: False
+"""
+
+EVENTS_FORGOTTEN = """
+from copytrading import decide
+from copytrading.operations import prewrite
+record = prewrite.record_events
+prewrite.record_events = lambda refusals, *, now: record(list(refusals)[1:], now=now)
+decide.deviation_refusal = lambda *facts, **how: None
+"""
+
+
+@pytest.mark.parametrize(
+    ("check", "sabotage", "failing"),
+    [
+        pytest.param("prewrite", WITHOUT_TOKENS_AND_TRIGGER, {2, 5, 7, 9}, id="tokens, trigger, totals, fees"),
+        pytest.param("prewrite", WITHOUT_LEASE_AND_BUDGETS, {1, 3, 4, 6, 8}, id="hash, lease, budgets"),
+        pytest.param("prewrite", BROKEN_ENGINE, set(range(10)), id="everything"),
+        pytest.param("guardrail-events", EVENTS_ONE_BY_ONE, {1, 3}, id="one by one, market pause"),
+        pytest.param("guardrail-events", EVENTS_FORGOTTEN, {0, 1, 2, 3, 4}, id="forgotten, deviation"),
+    ],
+)
+def test_what_is_broken_fails_and_the_other_steps_still_run(
+    database_url: str, check: str, sabotage: str, failing: set[int]
+) -> None:
+    env = environment(database_url, PYTHONPATH=str(ROOT))
+    done = finished(["-c", RUN.format(sabotage=sabotage), check, "--json"], env)
+    told = json.loads(done.stdout)
+    on_sqlite = {7} if connection.vendor == "sqlite" and check == "prewrite" else set()
+    failed = {index for index, step in enumerate(told["steps"]) if step["result"] == "FAIL"}
+    assert failed == failing - on_sqlite, told
+    assert (done.returncode, told["passed"]) == (1, False)
+    assert f"{len(failed)} of {len(told['steps'])} steps failed" in done.stderr
+    assert left_behind() == []
+
+
+# --- The runner ---------------------------------------------------------------------------------------
+
+
+def wrong() -> str:
+    raise Wrong("Nothing was there.")
+
+
+def burst() -> str:
+    raise ValueError("The pipe has burst.\nIn two lines.")
+
+
+def test_a_step_that_fails_or_raises_does_not_stop_the_next() -> None:
+    told: list[Result] = []
+    steps = [Step("one", lambda: "Fine."), Step("two", wrong), Step("three", burst), Step("four", lambda: "Fine.")]
+    results = run_steps(steps, tell=told.append)
+    assert [str(result) for result in results] == [
+        "PASS  one: Fine.",
+        "FAIL  two: Nothing was there.",
+        "FAIL  three: ValueError: The pipe has burst.",
+        "PASS  four: Fine.",
+    ]
+    assert tuple(told) == results
+
+
+def test_one_failed_step_fails_the_check() -> None:
+    results = run_steps([Step("one", lambda: "Fine."), Step("two", wrong)], tell=lambda _result: None)
+    assert report("a", results) == {
+        "check": "a",
+        "passed": False,
+        "steps": [
+            {"step": "one", "result": "PASS", "detail": "Fine."},
+            {"step": "two", "result": "FAIL", "detail": "Nothing was there."},
+        ],
+    }
+    assert report("a", results[:1])["passed"] is True
+
+
+def test_a_check_without_steps_has_proved_nothing() -> None:
+    assert report("a", ())["passed"] is False
+
+
+def test_what_differs_is_told_with_both_values() -> None:
+    same("Rows", 1, 1)
+    with pytest.raises(Wrong, match=r"Rows: found 2, expected 1\."):
+        same("Rows", 2, 1)
