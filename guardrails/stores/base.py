@@ -1,105 +1,153 @@
-"""Protocols of the shared stores. They hold speed, never truth: losing all of them loses and doubles nothing.
+"""What the shared stores promise: a few verbs each, in memory and on Redis alike. They carry speed, never truth.
 
-Each verb is atomic. Every store is bounded; a bound is checked when something is added, never by trimming.
-A store that cannot be reached raises `StoreDown`, and its caller goes on from the database.
+Everything here may be lost at any moment: rows in the database say what is true, and their readers make up for it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 
 class StoreDown(Exception):
-    """The store cannot be reached now; the message never holds its address."""
+    """The store cannot serve now: unreachable, too slow, full or read-only. Whether the verb took effect is unknown."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Taken:
-    """An item given to one taker, and the receipt by which it is marked as done."""
+    """An item in the hands of a taker; the receipt names its place in the queue and ends it."""
 
     item: str
     receipt: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """How much the stores beside the queue hold. When one is full, what would end soonest makes room."""
+
+    dedup_max: int = 50_000
+    """Groups seen within the time below, with room to spare: a busy leader has some hundreds an hour."""
+
+    dedup_ttl_ms: int = 600_000
+    """Longer than a source repeats itself after a reconnect; an older repetition costs a question to the database."""
+
+    cache_max: int = 5_000
+    counters_max: int = 5_000
+
+
+DEFAULT_BOUNDS = Bounds()
+
+
 class QueueStore(Protocol):
-    """Items in order, each given to one taker at a time and given out again when that taker dies."""
+    """A bounded queue of ids, given out at least once. An item stands in it once, waiting or taken."""
 
     async def add(self, items: Sequence[str]) -> int:
-        """Add in order while there is room; returns how many of the leading items are in the queue now.
+        """Add at the end, in order, as many as the bound allows; returns how many from the front are now in the queue.
 
-        An item that waits or is taken already is not added twice, and counts as added.
+        An item that is already there counts and keeps its place. The bound is checked in the same step, also against
+        other processes, and nothing is ever trimmed. Raises StoreDown; the same items may then be added again.
         """
         ...
 
-    async def take(self, items_max: int, *, wait_ms: int) -> list[Taken]:
-        """At most so many items, oldest first; waits at most `wait_ms` for the first one."""
+    async def take(self, max_items: int, *, wait_ms: int) -> list[Taken]:
+        """Up to `max_items`, at least 1: those whose taker let `reclaim_ms` pass first, then the oldest waiting.
+
+        With nothing to give it waits at most `wait_ms` for an arrival; it may answer earlier, and empty, when another
+        taker was faster. Nothing is taken while it waits, so cancelling a waiting take strands nothing. Raises
+        StoreDown; what was taken and lost with the answer is given again after `reclaim_ms`.
+        """
         ...
 
     async def done(self, receipts: Sequence[str]) -> None:
-        """Take these items out for good; their room is free again."""
+        """End these items and free their room; a receipt that was ended already is passed over. Raises StoreDown."""
         ...
 
     async def size(self) -> int:
-        """Items that wait or are taken and not done."""
+        """Items waiting, plus items taken and not done. Raises StoreDown."""
         ...
 
 
 class DedupStore(Protocol):
-    """Totals already acted on, so that repeated rows need not ask the database."""
+    """The highest total remembered by key: "was this much seen already?" Never below zero, of any size.
+
+    Holds `dedup_max` keys, each for `dedup_ttl_ms` from when it was last remembered. To have forgotten is harmless.
+    """
 
     async def known(self, keys: Sequence[str]) -> list[int | None]:
-        """The remembered total of each key, None where nothing is remembered."""
+        """The remembered totals in the order of the keys, None where nothing is remembered. Raises StoreDown."""
         ...
 
     async def remember(self, totals: Mapping[str, int]) -> None:
-        """Raise the remembered totals; a smaller one changes nothing."""
+        """Raise each remembered total to this one; a lower one changes nothing. Atomic by key. Raises StoreDown."""
         ...
 
 
 class CacheStore(Protocol):
-    """Bytes for a while."""
+    """Bytes by key, at most `cache_max` of them; each may be gone before its time."""
 
     async def get(self, key: str) -> bytes | None:
-        """The bytes, or None when they are gone."""
+        """The value, or None when it was never set, has ended or had to make room. Raises StoreDown."""
         ...
 
-    async def set(self, key: str, value: bytes, *, ttl_ms: int) -> None:
-        """Keep the bytes for so long."""
-        ...
-
-
-class CounterStore(Protocol):
-    """Sums over fixed windows, as fast hints; the database answers right."""
-
-    async def add(self, name: str, amount: int, *, window_ms: int) -> int:
-        """Add to the current window and return its sum; a window begins with its first amount."""
-        ...
-
-    async def read(self, name: str) -> int:
-        """The sum of the current window, 0 without one."""
+    async def set(self, key: str, value: bytes, ttl_ms: int) -> None:
+        """Keep the value for `ttl_ms`, at least 1, in place of an earlier one. Raises StoreDown."""
         ...
 
 
 class WakeUp(Protocol):
-    """A tap on the shoulder; one that is lost costs at most the waiter's timeout."""
+    """A bell by name that remembers one ring. Names are few and written in code."""
 
     async def wake(self, name: str) -> None:
-        """Wake whoever waits for this name, or the next who does."""
+        """Wake one waiter of this name, or the next to come; rings before that are one ring. Raises StoreDown."""
         ...
 
-    async def wait(self, name: str, *, timeout_ms: int) -> bool:
-        """True when woken, False after the timeout."""
+    async def wait(self, name: str, timeout_ms: int) -> bool:
+        """True on the first ring, False after `timeout_ms`: a lost ring costs no more than that. Raises StoreDown."""
+        ...
+
+
+class CounterStore(Protocol):
+    """Sums over windows of time: fast hints, while the database counts what must be right. `counters_max` names."""
+
+    async def add(self, name: str, amount: int, window_ms: int) -> int:
+        """The total of the current window, this amount included; totals stay within 64 bits.
+
+        A window begins with the first amount after the last one ended, and is as long as that call said, at least
+        1 ms. Raises StoreDown; the amount may then have been counted or not.
+        """
+        ...
+
+    async def read(self, name: str) -> int:
+        """The total of the current window, 0 when there is none. Raises StoreDown."""
+        ...
+
+
+class Shelf(Protocol):
+    """What the stores of one process stand on."""
+
+    async def clear(self) -> None:
+        """Forget everything in all of them, other processes' share included. Raises StoreDown."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections; what is stored stays. No verb may follow."""
         ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
-    """One of each, over one backend."""
+    """One store of each kind, on one shelf."""
 
     queue: QueueStore
     dedup: DedupStore
     cache: CacheStore
-    counters: CounterStore
     wake_up: WakeUp
-    close: Callable[[], Awaitable[None]]
-    clear: Callable[[], Awaitable[None]]
+    counters: CounterStore
+    shelf: Shelf
+
+    async def clear(self) -> None:
+        """Forget everything. Raises StoreDown."""
+        await self.shelf.clear()
+
+    async def close(self) -> None:
+        """Let go of connections; what is stored stays."""
+        await self.shelf.close()

@@ -1,252 +1,389 @@
-"""The stores on Redis: shared by processes, fast, and never trusted with truth.
+"""The stores on Redis 6.2 or later, shared by processes: each verb is one command or one script, so it is atomic.
 
-Each verb is one command or one script, so that nothing happens half. The queue is a stream with a consumer
-group; a hash beside it holds what is in it, for the bound and against doubles. MAXLEN is never used: it
-drops entries that nobody has read (reliability.md, finding 8).
+Time is the server's, one clock for all processes. Totals pass through the scripts as text: Lua's numbers are exact
+only up to 2^53.
 """
 
-from collections.abc import Awaitable, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
-from redis.asyncio import Redis
+from redis import exceptions
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.commands.core import AsyncScript
 
-from guardrails.stores.base import StoreDown, Stores, Taken
+from guardrails.stores.base import DEFAULT_BOUNDS, Bounds, StoreDown, Stores, Taken
 
 T = TypeVar("T")
 
-SOCKET_TIMEOUT_S = 2.0
-"""Longer than any wait asked of Redis and short enough that a dead one is noticed at once."""
+SOCKET_TIMEOUT_MS = 1_000
+"""Redis gone costs the engine a second at most; a verb takes well under a millisecond."""
 
-CONNECT_TIMEOUT_S = 0.5
-BLOCK_MS_MAX = 1_000
-GROUP = "takers"
-CLEAR_BATCH = 500
-KEPT_MS = 60_000
-"""A tap that nobody waits for is forgotten after this."""
+BLOCK_MS_MAX = 200
+"""Longest wait in one command: far below the socket timeout, which must not end a wait; longer waits ask again."""
 
-# KEYS: stream, members. ARGV: bound, items. Returns how many leading items are in the queue now.
-_ADD = """
-for index = 2, #ARGV do
-  if redis.call('HEXISTS', KEYS[2], ARGV[index]) == 0 then
-    if redis.call('HLEN', KEYS[2]) >= tonumber(ARGV[1]) then return index - 2 end
-    local id = redis.call('XADD', KEYS[1], '*', 'item', ARGV[index])
-    redis.call('HSET', KEYS[2], ARGV[index], id)
+CONNECTIONS_MAX = 32
+"""Per process: a few waits that hold one each, and the verbs of tasks in between; others wait for their turn."""
+
+VERB_KEYS_MAX = 1_000
+"""Keys in one script, which holds up everybody else on the server for about a millisecond."""
+
+SCAN_COUNT = 500
+"""Keys looked at in one step of clearing; a larger step would hold up the server."""
+
+DOWN = (
+    *(exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError),
+    *(exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.MasterDownError),
+)
+DOWN_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
+"""Refusals that redis-py has no class for: the disk is full, a replica is missing, a script hangs, roles changed."""
+
+# Key 1 is the stream, key 2 the set of the items in it; a room is free when its entry is deleted. If the server evicted
+# one of the two keys, the stream is right.
+ADD = """
+local stream, present, bound = KEYS[1], KEYS[2], tonumber(ARGV[1])
+if redis.call('XLEN', stream) ~= redis.call('SCARD', present) then
+  redis.call('DEL', present)
+  for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do redis.call('SADD', present, entry[2][2]) end
+end
+for i = 2, #ARGV do
+  if redis.call('SISMEMBER', present, ARGV[i]) == 0 then
+    if redis.call('XLEN', stream) >= bound then return i - 2 end
+    redis.call('XADD', stream, '*', 'item', ARGV[i])
+    redis.call('SADD', present, ARGV[i])
   end
 end
 return #ARGV - 1
 """
 
-# KEYS: stream, members. ARGV: group, then pairs of entry id and item.
-_DONE = """
-for index = 2, #ARGV, 2 do
-  redis.call('XACK', KEYS[1], ARGV[1], ARGV[index])
-  redis.call('XDEL', KEYS[1], ARGV[index])
-  redis.call('HDEL', KEYS[2], ARGV[index + 1])
+# Answers the newest id, behind which an arrival may be awaited, and id and item of each entry taken. All takers share
+# one consumer name: an entry is given again because it idles, whoever held it. The group is missing at first and
+# after a flush (NOGROUP); it begins at the beginning, so that it misses nothing.
+TAKE = """
+local stream, most, reclaim_ms, answer = KEYS[1], tonumber(ARGV[1]), ARGV[2], {}
+local function give(entries)
+  for _, entry in ipairs(entries) do
+    answer[#answer + 1] = entry[1]
+    answer[#answer + 1] = entry[2][2]
+  end
+  return most - #answer / 2
 end
-return 1
+local left, cursor = most, '0-0'
+repeat
+  local idle = redis.pcall('XAUTOCLAIM', stream, 'takers', 'taker', reclaim_ms, cursor, 'COUNT', left)
+  if idle.err then
+    redis.call('XGROUP', 'CREATE', stream, 'takers', '0', 'MKSTREAM')
+    idle = {'0-0', {}}
+  end
+  cursor, left = idle[1], give(idle[2])
+until cursor == '0-0' or left == 0
+if left > 0 then
+  local waiting = redis.call('XREADGROUP', 'GROUP', 'takers', 'taker', 'COUNT', left, 'STREAMS', stream, '>')
+  if waiting then give(waiting[1][2]) end
+end
+local newest = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', 1)[1]
+return {newest and newest[1] or '0-0', answer}
 """
 
-# KEYS: totals. ARGV: ttl, total of each. Only ever raises.
-_REMEMBER = """
-for index = 1, #KEYS do
-  local held = tonumber(redis.call('GET', KEYS[index]) or '-1')
-  if tonumber(ARGV[index + 1]) > held then
-    redis.call('SET', KEYS[index], ARGV[index + 1], 'PX', ARGV[1])
-  else
-    redis.call('PEXPIRE', KEYS[index], ARGV[1])
+DONE = """
+local stream, present = KEYS[1], KEYS[2]
+for _, id in ipairs(ARGV) do
+  local entry = redis.call('XRANGE', stream, id, id)[1]
+  if entry then
+    redis.call('XACK', stream, 'takers', id)
+    redis.call('XDEL', stream, id)
+    redis.call('SREM', present, entry[2][2])
   end
 end
-return 1
 """
 
-_COUNT = """
-local total = redis.call('INCRBY', KEYS[1], ARGV[1])
-if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+# Values that end: key 1 holds them by name, key 2 when each ends. Both keys end with the last value, and when the
+# server evicted one of the two, the other is worth nothing.
+ENDING = """
+local values, ends, time = KEYS[1], KEYS[2], redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if redis.call('HLEN', values) ~= redis.call('ZCARD', ends) then redis.call('DEL', values, ends) end
+local function value_of(name)
+  local ends_at = redis.call('ZSCORE', ends, name)
+  return ends_at and tonumber(ends_at) > now and redis.call('HGET', values, name)
+end
+local function hold(name, value, ttl)
+  redis.call('HSET', values, name, value)
+  redis.call('ZADD', ends, now + ttl, name)
+end
+local function bound(most, ttl)
+  local surplus = redis.call('ZCARD', ends) - most
+  if surplus > 0 then
+    local gone = redis.call('ZPOPMIN', ends, surplus)
+    for i = 1, #gone, 2 do redis.call('HDEL', values, gone[i]) end
+  end
+  for _, key in ipairs(KEYS) do
+    if redis.call('PTTL', key) < ttl then redis.call('PEXPIRE', key, ttl) end
+  end
+end
+"""
+
+VALUES = (
+    ENDING
+    + """
+local answer = {}
+for i, name in ipairs(ARGV) do answer[i] = value_of(name) end
+return answer
+"""
+)
+
+# Whole numbers without leading zeros compare by length, then as text.
+REMEMBER = (
+    ENDING
+    + """
+local most, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
+for i = 3, #ARGV, 2 do
+  local name, total = ARGV[i], ARGV[i + 1]
+  local old = value_of(name)
+  if old and (#old > #total or (#old == #total and old > total)) then total = old end
+  hold(name, total, ttl)
+end
+bound(most, ttl)
+"""
+)
+
+SET = (
+    ENDING
+    + """
+hold(ARGV[2], ARGV[3], tonumber(ARGV[4]))
+bound(tonumber(ARGV[1]), tonumber(ARGV[4]))
+"""
+)
+
+COUNT = (
+    ENDING
+    + """
+local name, amount, window = ARGV[2], ARGV[3], tonumber(ARGV[4])
+if not value_of(name) then hold(name, '0', window) end
+redis.call('HINCRBY', values, name, amount)
+local total = redis.call('HGET', values, name)
+bound(tonumber(ARGV[1]), window)
 return total
 """
+)
+
+# A list of at most one element: one ring. The push wakes one blocked waiter, which takes the element with it.
+WAKE = "if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('RPUSH', KEYS[1], '1') end"
+
+SCRIPTS = (ADD, TAKE, DONE, VALUES, REMEMBER, SET, COUNT, WAKE)
+
+QUEUE_KEYS = ("queue", "queue:present")
+DEDUP_KEYS = ("dedup", "dedup:ends")
+CACHE_KEYS = ("cache", "cache:ends")
+COUNTER_KEYS = ("counters", "counters:ends")
 
 
-async def _ask(answer: Awaitable[T]) -> T:
-    """Await a command and translate its trouble once; a script's own error is a bug and passes through."""
+def connect(url: str) -> Redis:
+    """A client over one bounded pool; connects at the first verb. Timeouts written in the address win over ours.
+
+    Raises ValueError when the address cannot be read, without quoting it: it may carry a password.
+    """
     try:
-        return await answer
-    except ResponseError:
-        raise
-    except (RedisError, OSError, TimeoutError) as error:
-        raise StoreDown(f"Redis did not answer ({type(error).__name__})") from None
+        pool = BlockingConnectionPool.from_url(
+            url,
+            max_connections=CONNECTIONS_MAX,
+            timeout=SOCKET_TIMEOUT_MS / 1000,
+            socket_timeout=SOCKET_TIMEOUT_MS / 1000,
+            socket_connect_timeout=SOCKET_TIMEOUT_MS / 1000,
+            # No verb is repeated behind the caller's back: an amount would count twice, a failure would take longer.
+            retry=Retry(NoBackoff(), 0),
+            # Under RESP3 redis-py 8 no longer notices that the server has closed an idle connection.
+            protocol=2,
+        )
+    except ValueError:
+        raise ValueError("The address of Redis cannot be read; expected redis://[user:password@]host:port/0.") from None
+    return Redis.from_pool(pool)
+
+
+class Server:
+    """The verbs' way to Redis: keys under one prefix, foreign errors translated here and nowhere else."""
+
+    def __init__(self, client: Redis, prefix: str) -> None:
+        self.client, self._prefix = client, prefix
+        self._scripts: dict[str, AsyncScript] = {text: client.register_script(text) for text in SCRIPTS}
+
+    def key(self, name: str) -> str:
+        """The key of this name."""
+        return f"{self._prefix}:{name}"
+
+    async def run(self, script: str, names: Sequence[str], args: Sequence[str | int | bytes] = ()) -> Any:
+        """The answer of one of the scripts above, in bytes and integers. Raises StoreDown."""
+        with answering():
+            return await self._scripts[script](keys=[self.key(name) for name in names], args=args)
+
+    async def clear(self) -> None:
+        """Delete every key under the prefix."""
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", self.key("")) + "*"
+        with answering():
+            keys = [key async for key in self.client.scan_iter(match=pattern, count=SCAN_COUNT)]
+            if keys:
+                await self.client.unlink(*keys)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        with answering():
+            await self.client.aclose()
 
 
 class RedisQueue:
-    """`QueueStore` on a stream."""
+    """`QueueStore`: a stream with a consumer group. Lists longer than VERB_KEYS_MAX go in several steps."""
 
-    def __init__(self, redis: "Redis", prefix: str, *, queue_max: int, reclaim_ms: int, taker: str) -> None:
-        self._redis, self._queue_max, self._reclaim_ms, self._taker = redis, queue_max, reclaim_ms, taker
-        self._stream, self._members = f"{prefix}:queue", f"{prefix}:queued"
-        self._add, self._done = redis.register_script(_ADD), redis.register_script(_DONE)
+    def __init__(self, server: Server, *, queue_max: int, reclaim_ms: int) -> None:
+        self._server, self._queue_max, self._reclaim_ms = server, queue_max, reclaim_ms
 
     async def add(self, items: Sequence[str]) -> int:
-        """Add in order while there is room."""
-        if not items:
-            return 0
-        return int(await _ask(self._add(keys=[self._stream, self._members], args=[self._queue_max, *items])))
+        """As many from the front as are now in the queue."""
+        added = 0
+        for some in _portions(items, VERB_KEYS_MAX):
+            fitted = int(await self._server.run(ADD, QUEUE_KEYS, [self._queue_max, *some]))
+            added += fitted
+            if fitted < len(some):
+                break
+        return added
 
-    async def take(self, items_max: int, *, wait_ms: int) -> list[Taken]:
-        """What a dead taker left first, then new items."""
-        try:
-            return await self._take(items_max, wait_ms)
-        except ResponseError as error:
-            if "NOGROUP" not in str(error):
-                raise
-            # A flushed server: make the group again; what was in the queue is open in the database.
-            await self._make_group()
-            return []
+    async def take(self, max_items: int, *, wait_ms: int) -> list[Taken]:
+        """Reclaimed items first, then waiting ones in their order."""
+        for block_ms in _blocks(wait_ms):
+            taken, newest = await self._ready(max_items)
+            if taken:
+                return taken
+            # Reading without the group takes nothing: a wait that is cancelled or cut off strands nothing.
+            with answering():
+                await self._server.client.xread({self._server.key("queue"): newest}, count=1, block=block_ms)
+        taken, _ = await self._ready(max_items)
+        return taken
 
     async def done(self, receipts: Sequence[str]) -> None:
-        """Acknowledge and delete."""
-        if receipts:
-            pairs = [part for receipt in receipts for part in receipt.split("|", 1)]
-            await _ask(self._done(keys=[self._stream, self._members], args=[GROUP, *pairs]))
+        """End them; unknown receipts are passed over."""
+        for some in _portions(receipts, VERB_KEYS_MAX):
+            await self._server.run(DONE, QUEUE_KEYS, some)
 
     async def size(self) -> int:
-        """Items that wait or are taken."""
-        return int(await _ask(self._redis.hlen(self._members)))
+        """Waiting plus taken: an entry is deleted when it is done."""
+        with answering():
+            return int(await self._server.client.xlen(self._server.key("queue")))
 
-    async def _take(self, items_max: int, wait_ms: int) -> list[Taken]:
-        claimed: Any = await _ask(
-            self._redis.xautoclaim(self._stream, GROUP, self._taker, self._reclaim_ms, "0-0", count=items_max)
-        )
-        found = _taken(claimed[1])
-        if found:
-            return found
-        block_ms = max(1, min(wait_ms, BLOCK_MS_MAX))
-        answer: Any = await _ask(
-            self._redis.xreadgroup(GROUP, self._taker, {self._stream: ">"}, count=items_max, block=block_ms)
-        )
-        return [taken for _stream, entries in _pairs(answer) for taken in _taken(entries)]
-
-    async def _make_group(self) -> None:
-        try:
-            await _ask(self._redis.xgroup_create(self._stream, GROUP, id="0", mkstream=True))
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
+    async def _ready(self, max_items: int) -> tuple[list[Taken], str]:
+        most = min(max_items, VERB_KEYS_MAX)
+        newest, given = await self._server.run(TAKE, QUEUE_KEYS, [most, self._reclaim_ms])
+        pairs = zip(given[::2], given[1::2], strict=True)
+        return [Taken(item=item.decode(), receipt=receipt.decode()) for receipt, item in pairs], newest.decode()
 
 
 class RedisDedup:
-    """`DedupStore` on plain keys."""
+    """`DedupStore`: totals and their ends."""
 
-    def __init__(self, redis: "Redis", prefix: str, *, ttl_ms: int) -> None:
-        self._redis, self._prefix, self._ttl_ms = redis, f"{prefix}:seen:", ttl_ms
-        self._remember = redis.register_script(_REMEMBER)
+    def __init__(self, server: Server, *, dedup_max: int, ttl_ms: int) -> None:
+        self._server, self._dedup_max, self._ttl_ms = server, dedup_max, ttl_ms
 
     async def known(self, keys: Sequence[str]) -> list[int | None]:
-        """Totals that have not expired."""
-        if not keys:
-            return []
-        found = await _ask(self._redis.mget([self._prefix + key for key in keys]))
-        return [None if value is None else int(value) for value in found]
+        """In the order of the keys."""
+        found: list[bytes | None] = []
+        for some in _portions(keys, VERB_KEYS_MAX):
+            found += await self._server.run(VALUES, DEDUP_KEYS, some)
+        return [None if total is None else int(total) for total in found]
 
     async def remember(self, totals: Mapping[str, int]) -> None:
-        """Raise and renew totals."""
-        if totals:
-            keys = [self._prefix + key for key in totals]
-            await _ask(self._remember(keys=keys, args=[self._ttl_ms, *totals.values()]))
+        """Only ever raises."""
+        assert all(total >= 0 for total in totals.values()), "a total is never below zero"
+        for some in _portions(list(totals.items()), VERB_KEYS_MAX):
+            pairs = [text for key, total in some for text in (key, str(total))]
+            await self._server.run(REMEMBER, DEDUP_KEYS, [self._dedup_max, self._ttl_ms, *pairs])
 
 
 class RedisCache:
-    """`CacheStore` on plain keys; the server's memory limit is the bound."""
+    """`CacheStore`: values and their ends."""
 
-    def __init__(self, redis: "Redis", prefix: str) -> None:
-        self._redis, self._prefix = redis, f"{prefix}:cache:"
+    def __init__(self, server: Server, *, cache_max: int) -> None:
+        self._server, self._cache_max = server, cache_max
 
     async def get(self, key: str) -> bytes | None:
-        """The bytes while they last."""
-        found: Any = await _ask(self._redis.get(self._prefix + key))
-        return None if found is None else bytes(found)
+        """The value while it lasts."""
+        found: list[bytes | None] = await self._server.run(VALUES, CACHE_KEYS, [key])
+        return found[0]
 
-    async def set(self, key: str, value: bytes, *, ttl_ms: int) -> None:
-        """Keep the bytes."""
-        await _ask(self._redis.set(self._prefix + key, value, px=ttl_ms))
-
-
-class RedisCounters:
-    """`CounterStore` on plain keys."""
-
-    def __init__(self, redis: "Redis", prefix: str) -> None:
-        self._redis, self._prefix = redis, f"{prefix}:count:"
-        self._count = redis.register_script(_COUNT)
-
-    async def add(self, name: str, amount: int, *, window_ms: int) -> int:
-        """Add to the window, or begin one."""
-        return int(await _ask(self._count(keys=[self._prefix + name], args=[amount, window_ms])))
-
-    async def read(self, name: str) -> int:
-        """The window's sum."""
-        return int(await _ask(self._redis.get(self._prefix + name)) or 0)
+    async def set(self, key: str, value: bytes, ttl_ms: int) -> None:
+        """Keep the value."""
+        await self._server.run(SET, CACHE_KEYS, [self._cache_max, key, value, ttl_ms])
 
 
 class RedisWakeUp:
-    """`WakeUp` on lists of at most one element."""
+    """`WakeUp`: a list by name."""
 
-    def __init__(self, redis: "Redis", prefix: str) -> None:
-        self._redis, self._prefix = redis, f"{prefix}:wake:"
+    def __init__(self, server: Server) -> None:
+        self._server = server
 
     async def wake(self, name: str) -> None:
-        """Wake the name; a second tap before anybody woke is the same tap."""
-        key = self._prefix + name
-        async with self._redis.pipeline(transaction=True) as pipe:
-            pipe.delete(key)
-            pipe.rpush(key, "1")
-            pipe.pexpire(key, KEPT_MS)
-            await _ask(pipe.execute())
+        """Ring."""
+        await self._server.run(WAKE, [f"wake:{name}"])
 
-    async def wait(self, name: str, *, timeout_ms: int) -> bool:
-        """Wait for the name."""
-        seconds = min(timeout_ms, BLOCK_MS_MAX) / 1_000
-        found: Any = await _ask(self._redis.blpop([self._prefix + name], timeout=seconds))
-        return found is not None
+    async def wait(self, name: str, timeout_ms: int) -> bool:
+        """Whether it rang."""
+        key = self._server.key(f"wake:{name}")
+        with answering():
+            for block_ms in _blocks(timeout_ms):
+                if await self._server.client.blpop([key], timeout=block_ms / 1000):
+                    return True
+            return await self._server.client.lpop(key) is not None
 
 
-def redis_stores(
-    url: str, prefix: str, *, queue_max: int, reclaim_ms: int, taker: str = "taker", dedup_ttl_ms: int = 600_000
-) -> Stores:
-    """Stores on one Redis under one key prefix. Nothing is connected before the first verb."""
-    redis = Redis.from_url(
-        url,
-        socket_timeout=SOCKET_TIMEOUT_S,
-        socket_connect_timeout=CONNECT_TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),  # a write whose answer was lost is not repeated behind our back
-    )
+class RedisCounters:
+    """`CounterStore`: totals and the ends of their windows."""
 
-    async def clear() -> None:
-        keys = [key async for key in redis.scan_iter(match=f"{prefix}:*", count=CLEAR_BATCH)]
-        if keys:
-            await _ask(redis.delete(*keys))
+    def __init__(self, server: Server, *, counters_max: int) -> None:
+        self._server, self._counters_max = server, counters_max
 
+    async def add(self, name: str, amount: int, window_ms: int) -> int:
+        """The window's total."""
+        return int(await self._server.run(COUNT, COUNTER_KEYS, [self._counters_max, name, amount, window_ms]))
+
+    async def read(self, name: str) -> int:
+        """The window's total, or 0."""
+        found = await self._server.run(VALUES, COUNTER_KEYS, [name])
+        return int(found[0] or 0)
+
+
+def redis_stores(url: str, prefix: str, *, queue_max: int, reclaim_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> Stores:
+    """One store of each kind, shared by all processes with this prefix. Raises ValueError for an unreadable address."""
+    server = Server(connect(url), prefix)
     return Stores(
-        queue=RedisQueue(redis, prefix, queue_max=queue_max, reclaim_ms=reclaim_ms, taker=taker),
-        dedup=RedisDedup(redis, prefix, ttl_ms=dedup_ttl_ms),
-        cache=RedisCache(redis, prefix),
-        counters=RedisCounters(redis, prefix),
-        wake_up=RedisWakeUp(redis, prefix),
-        close=redis.aclose,
-        clear=clear,
+        queue=RedisQueue(server, queue_max=queue_max, reclaim_ms=reclaim_ms),
+        dedup=RedisDedup(server, dedup_max=bounds.dedup_max, ttl_ms=bounds.dedup_ttl_ms),
+        cache=RedisCache(server, cache_max=bounds.cache_max),
+        wake_up=RedisWakeUp(server),
+        counters=RedisCounters(server, counters_max=bounds.counters_max),
+        shelf=server,
     )
 
 
-def _pairs(answer: Any) -> Sequence[tuple[Any, Any]]:
-    # A list of pairs in protocol 2, a mapping to lists of batches in protocol 3.
-    if isinstance(answer, dict):
-        return [(stream, entries) for stream, batches in answer.items() for entries in batches]
-    return answer or []
+@contextmanager
+def answering() -> Iterator[None]:
+    """Every way in which the server does not serve becomes StoreDown; a refusal that is our mistake stays."""
+    try:
+        yield
+    except DOWN as error:
+        raise StoreDown(f"Redis does not serve: {type(error).__name__}") from error
+    except exceptions.ResponseError as error:
+        code = str(error).partition(" ")[0]
+        if code not in DOWN_CODES:
+            raise
+        raise StoreDown(f"Redis does not serve: {code}") from error
 
 
-def _taken(entries: Any) -> list[Taken]:
-    found = []
-    for entry_id, fields in entries:
-        item = fields[b"item"].decode()
-        found.append(Taken(item, f"{entry_id.decode()}|{item}"))
-    return found
+def _blocks(wait_ms: int) -> Iterator[int]:
+    """The wait in portions that one command may block; never 0, which would mean for ever."""
+    for begun_ms in range(0, wait_ms, BLOCK_MS_MAX):
+        yield min(BLOCK_MS_MAX, wait_ms - begun_ms)
+
+
+def _portions(items: Sequence[T], most: int) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), most):
+        yield items[start : start + most]

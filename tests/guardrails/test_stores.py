@@ -1,149 +1,384 @@
-"""One suite for the stores in memory and on a real Redis."""
+"""What guardrails/stores/base.py promises, asked of the memory stores and of the real Redis alike."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator
 
 import pytest
-from redis import Redis
 
-from guardrails.stores.base import StoreDown, Stores
+from guardrails.stores.base import Bounds, QueueStore, Stores, Taken
 from guardrails.stores.memory import memory_stores
-from guardrails.stores.redis import redis_stores
-from ledger.system import SystemClock
+from guardrails.stores.redis import VERB_KEYS_MAX
+from tests.doors import VirtualClock
+from tests.guardrails.test_redis_faults import (
+    LONG_MS,
+    MINUTE_MS,
+    POLLS_MAX,
+    RECLAIM_MS,
+    ROOMY,
+    OnRedis,
+    items,
+    receipts,
+)
 
-SHORT_MS = 30
-"""Real time, because Redis keeps its own; short, and only where a verb's promise is about waiting."""
+BOUNDS = Bounds(dedup_max=3, dedup_ttl_ms=MINUTE_MS, cache_max=3, counters_max=3)
+STEADY_TURNS = 5
+
+
+class HeldClock(VirtualClock):
+    """Sleeps end only when the time is moved on: whoever goes on earlier was woken."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sleepers: list[asyncio.Future[None]] = []
+
+    async def sleep(self, seconds: float) -> None:
+        ends_at_ms = self.monotonic_ms() + seconds * 1000
+        while self.monotonic_ms() < ends_at_ms:
+            self.sleepers.append(asyncio.get_running_loop().create_future())
+            await self.sleepers[-1]
+
+    def advance(self, seconds: float) -> None:
+        super().advance(seconds)
+        for sleeper in self.sleepers:
+            if not sleeper.done():
+                sleeper.set_result(None)
+        self.sleepers.clear()
+
+
+class InMemory:
+    """Memory stores on a clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.clock = HeldClock()
+
+    def stores(self, *, queue_max: int = 10, bounds: Bounds = ROOMY) -> Stores:
+        return memory_stores(self.clock, queue_max=queue_max, reclaim_ms=RECLAIM_MS, bounds=bounds)
+
+    async def pass_ms(self, ms: int) -> None:
+        self.clock.advance(ms / 1000)
+
+    async def until_waiting(self) -> None:
+        """Somebody waits, and still does some turns of the loop later."""
+        turns = 0
+        for _ in range(POLLS_MAX):
+            await asyncio.sleep(0)
+            turns = turns + 1 if any(not sleeper.done() for sleeper in self.clock.sleepers) else 0
+            if turns == STEADY_TURNS:
+                return
+        raise AssertionError("nobody waits")
+
+    async def let_wait_end(self, ms: int) -> None:
+        await self.until_waiting()
+        await self.pass_ms(ms)
+
+    async def close(self) -> None:
+        """Nothing is left."""
+
+
+Backend = InMemory | OnRedis
 
 
 @pytest.fixture(params=["memory", pytest.param("redis", marks=pytest.mark.redis)])
-async def stores(request: pytest.FixtureRequest) -> AsyncIterator[Stores]:
-    """Empty stores with room for three items."""
+async def backend(request: pytest.FixtureRequest) -> AsyncIterator[Backend]:
     if request.param == "memory":
-        made = memory_stores(SystemClock(), queue_max=3, reclaim_ms=SHORT_MS, dedup_ttl_ms=SHORT_MS)
+        made: Backend = InMemory()
     else:
-        url = request.getfixturevalue("redis_url")
-        made = redis_stores(url, "test-stores", queue_max=3, reclaim_ms=SHORT_MS, dedup_ttl_ms=SHORT_MS)
-    await made.clear()
-    await made.queue.take(1, wait_ms=1)
+        # The name's brackets are pattern characters to Redis: clearing must take them as they are.
+        made = OnRedis(request.getfixturevalue("redis_url"), f"suite:{request.node.name}")
     yield made
-    await made.clear()
     await made.close()
 
 
-async def take(stores: Stores, number: int = 10) -> list[str]:
-    return [taken.item for taken in await stores.queue.take(number, wait_ms=5)]
-
-
-async def test_items_come_out_in_the_order_they_went_in(stores: Stores) -> None:
-    assert await stores.queue.add(["a", "b", "c"]) == 3
-    assert await take(stores, 2) == ["a", "b"]
-    assert await take(stores) == ["c"]
-
-
-async def test_the_bound_is_checked_at_the_add_and_nothing_is_trimmed(stores: Stores) -> None:
-    assert await stores.queue.add(["a", "b", "c", "d"]) == 3
-    assert await stores.queue.add(["d"]) == 0
-    assert await take(stores) == ["a", "b", "c"]
-
-
-async def test_a_taken_item_keeps_its_room_until_it_is_done(stores: Stores) -> None:
-    await stores.queue.add(["a", "b", "c"])
-    taken = await stores.queue.take(3, wait_ms=5)
-    assert (await stores.queue.size(), await stores.queue.add(["d"])) == (3, 0)
-    await stores.queue.done([taken[0].receipt])
-    assert (await stores.queue.size(), await stores.queue.add(["d"])) == (2, 1)
-
-
-async def test_an_item_that_is_there_is_not_added_twice(stores: Stores) -> None:
-    await stores.queue.add(["a"])
-    assert await stores.queue.add(["a", "b"]) == 2
-    taken = await stores.queue.take(10, wait_ms=5)
-    assert [each.item for each in taken] == ["a", "b"]
-    assert await stores.queue.add(["a"]) == 1
-    assert await stores.queue.size() == 2
-
-
-async def test_an_item_that_is_done_may_come_again(stores: Stores) -> None:
-    await stores.queue.add(["a"])
-    (taken,) = await stores.queue.take(1, wait_ms=5)
-    await stores.queue.done([taken.receipt])
-    await stores.queue.add(["a"])
-    assert await take(stores) == ["a"]
-
-
-async def test_what_a_dead_taker_held_is_given_out_again(stores: Stores) -> None:
-    await stores.queue.add(["a"])
-    assert await take(stores) == ["a"]
-    assert await take(stores) == []
-    await SystemClock().sleep(2 * SHORT_MS / 1_000)
-    assert await take(stores) == ["a"]
-
-
-async def test_a_taker_waits_for_an_item_that_comes_later(stores: Stores) -> None:
-    waiting = asyncio.create_task(stores.queue.take(1, wait_ms=900))
-    await SystemClock().sleep(0.02)
-    await stores.queue.add(["a"])
-    assert [taken.item for taken in await waiting] == ["a"]
-
-
-async def test_remembered_totals_are_only_raised(stores: Stores) -> None:
-    await stores.dedup.remember({"x": 5})
-    await stores.dedup.remember({"x": 3, "y": 1})
-    assert await stores.dedup.known(["x", "y", "z"]) == [5, 1, None]
-
-
-async def test_remembered_totals_expire(stores: Stores) -> None:
-    await stores.dedup.remember({"x": 5})
-    await SystemClock().sleep(2 * SHORT_MS / 1_000)
-    assert await stores.dedup.known(["x"]) == [None]
-
-
-async def test_the_cache_keeps_bytes_for_a_while(stores: Stores) -> None:
-    await stores.cache.set("k", b"\x00v", ttl_ms=SHORT_MS)
-    assert await stores.cache.get("k") == b"\x00v"
-    await SystemClock().sleep(2 * SHORT_MS / 1_000)
-    assert await stores.cache.get("k") is None
-
-
-async def test_counters_sum_over_a_window(stores: Stores) -> None:
-    assert await stores.counters.add("n", 2, window_ms=SHORT_MS) == 2
-    assert await stores.counters.add("n", 3, window_ms=SHORT_MS) == 5
-    assert await stores.counters.read("n") == 5
-    await SystemClock().sleep(2 * SHORT_MS / 1_000)
-    assert await stores.counters.read("n") == 0
-
-
-async def test_a_wake_up_reaches_the_next_who_waits_once(stores: Stores) -> None:
-    await stores.wake_up.wake("w")
-    await stores.wake_up.wake("w")
-    assert await stores.wake_up.wait("w", timeout_ms=50) is True
-    assert await stores.wake_up.wait("w", timeout_ms=10) is False
+@pytest.fixture
+def stores(backend: Backend) -> Stores:
+    return backend.stores()
 
 
 @pytest.fixture
-def flushed(redis_url: str) -> Iterator[Any]:
-    """Empties the server, as an operator's mistake would."""
-    client = Redis.from_url(redis_url)
-    yield client.flushall
-    client.close()
+def queue(stores: Stores) -> QueueStore:
+    return stores.queue
 
 
-@pytest.mark.redis
-async def test_a_flushed_redis_is_an_empty_queue_that_works_again(redis_url: str, flushed: Any) -> None:
-    stores = redis_stores(redis_url, "test-flush", queue_max=3, reclaim_ms=SHORT_MS)
-    await stores.queue.add(["a"])
-    flushed()
-    assert await take(stores) == []
-    await stores.queue.add(["a"])
-    assert await take(stores) == ["a"]
-    await stores.close()
+async def test_items_come_in_the_order_they_were_added(queue: QueueStore) -> None:
+    assert await queue.add(["3", "1"]) == 2
+    assert await queue.add(["2"]) == 1
+    assert items(await queue.take(2, wait_ms=0)) == ["3", "1"]
+    assert items(await queue.take(2, wait_ms=0)) == ["2"]
+    assert await queue.take(2, wait_ms=0) == []
 
 
-@pytest.mark.redis
-async def test_a_redis_that_is_gone_is_store_down_without_its_address() -> None:
-    stores = redis_stores("redis://:hunter2@127.0.0.1:1/0", "test-gone", queue_max=3, reclaim_ms=SHORT_MS)
-    with pytest.raises(StoreDown) as caught:
-        await stores.queue.size()
-    assert "hunter2" not in str(caught.value)
-    await stores.close()
+async def test_add_stops_at_the_bound_and_says_where(backend: Backend) -> None:
+    queue = backend.stores(queue_max=3).queue
+    assert await queue.add(["1", "2"]) == 2
+    assert await queue.add(["3", "4", "5"]) == 1
+    assert await queue.add(["4"]) == 0
+    assert items(await queue.take(9, wait_ms=0)) == ["1", "2", "3"]
+
+
+async def test_taken_item_needs_its_room_until_it_is_done(backend: Backend) -> None:
+    queue = backend.stores(queue_max=1).queue
+    await queue.add(["1"])
+    taken = await queue.take(1, wait_ms=0)
+    assert (await queue.size(), await queue.add(["2"])) == (1, 0)
+    await queue.done(receipts(taken))
+    assert (await queue.size(), await queue.add(["2"])) == (0, 1)
+
+
+async def test_present_item_counts_as_added_and_is_there_once(backend: Backend) -> None:
+    queue = backend.stores(queue_max=3).queue
+    await queue.add(["1", "2"])
+    taken = await queue.take(1, wait_ms=0)
+    assert await queue.add(["2", "1", "3", "1", "4"]) == 4
+    assert await queue.size() == 3
+    await queue.done(receipts(taken))
+    assert items(await queue.take(9, wait_ms=0)) == ["2", "3"]
+
+
+async def test_done_item_may_come_again(queue: QueueStore) -> None:
+    await queue.add(["1"])
+    await queue.done(receipts(await queue.take(1, wait_ms=0)))
+    assert await queue.add(["1"]) == 1
+    assert items(await queue.take(1, wait_ms=0)) == ["1"]
+
+
+async def test_item_of_a_dead_taker_is_given_again_first(backend: Backend, queue: QueueStore) -> None:
+    await queue.add(["1", "2", "3"])
+    await queue.take(2, wait_ms=0)
+    await backend.pass_ms(RECLAIM_MS // 2)
+    assert items(await queue.take(1, wait_ms=0)) == ["3"]
+    await backend.pass_ms(RECLAIM_MS // 2)
+    await queue.add(["4"])
+    assert items(await queue.take(9, wait_ms=0)) == ["1", "2", "4"]
+    assert await queue.take(9, wait_ms=0) == []
+
+
+async def test_item_given_again_rests_for_the_whole_time_again(backend: Backend, queue: QueueStore) -> None:
+    await queue.add(["1"])
+    await queue.take(1, wait_ms=0)
+    await backend.pass_ms(RECLAIM_MS)
+    await queue.take(1, wait_ms=0)
+    await backend.pass_ms(RECLAIM_MS // 2)
+    assert await queue.take(1, wait_ms=0) == []
+
+
+async def test_slow_taker_may_still_end_what_was_given_again(backend: Backend, queue: QueueStore) -> None:
+    await queue.add(["1"])
+    slow = await queue.take(1, wait_ms=0)
+    await backend.pass_ms(RECLAIM_MS)
+    second = await queue.take(1, wait_ms=0)
+    await queue.done(receipts(slow))
+    await queue.done(receipts(second))
+    await backend.pass_ms(RECLAIM_MS)
+    assert (await queue.size(), await queue.take(1, wait_ms=0)) == (0, [])
+
+
+async def test_old_receipt_does_not_end_an_item_that_came_again(queue: QueueStore) -> None:
+    await queue.add(["1"])
+    old = await queue.take(1, wait_ms=0)
+    await queue.done(receipts(old))
+    await queue.add(["1"])
+    await queue.done(receipts(old))
+    assert items(await queue.take(1, wait_ms=0)) == ["1"]
+
+
+async def test_abandoned_item_is_found_behind_many_in_hand(backend: Backend) -> None:
+    queue = backend.stores(queue_max=200).queue
+    await queue.add([str(each) for each in range(200)])
+    await queue.take(200, wait_ms=0)
+    await backend.pass_ms(RECLAIM_MS)
+    assert len(await queue.take(197, wait_ms=0)) == 197
+    assert items(await queue.take(2, wait_ms=0)) == ["197", "198"]
+    assert items(await queue.take(2, wait_ms=0)) == ["199"]
+
+
+async def test_waiting_taker_gets_what_arrives(backend: Backend, queue: QueueStore) -> None:
+    await queue.add(["1"])
+    await queue.take(1, wait_ms=0)
+    taker = asyncio.create_task(queue.take(1, wait_ms=LONG_MS))
+    await backend.until_waiting()
+    await queue.add(["2"])
+    assert items(await taker) == ["2"]
+
+
+async def test_taker_waits_no_longer_than_it_said(backend: Backend, queue: QueueStore) -> None:
+    taker = asyncio.create_task(queue.take(1, wait_ms=20))
+    await backend.let_wait_end(20)
+    assert await taker == []
+
+
+async def test_ended_wait_leaves_no_task_behind(backend: Backend, queue: QueueStore) -> None:
+    before = asyncio.all_tasks()
+    taker = asyncio.create_task(queue.take(1, wait_ms=LONG_MS))
+    await backend.until_waiting()
+    await queue.add(["1"])
+    await taker
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_cancelled_wait_strands_nothing(backend: Backend, queue: QueueStore) -> None:
+    taker = asyncio.create_task(queue.take(1, wait_ms=LONG_MS))
+    await backend.until_waiting()
+    await asyncio.gather(queue.add(["1"]), _cancelled(taker))
+    assert items(await queue.take(1, wait_ms=0)) == ["1"]
+
+
+async def test_two_takers_never_hold_the_same_item(backend: Backend) -> None:
+    queue = backend.stores(queue_max=100).queue
+    await queue.add([str(each) for each in range(100)])
+    taken = await asyncio.gather(*(queue.take(7, wait_ms=0) for _ in range(20)))
+    assert sorted(int(item) for some in taken for item in items(some)) == list(range(100))
+
+
+async def test_racing_adders_do_not_pass_the_bound(backend: Backend) -> None:
+    queue = backend.stores(queue_max=50).queue
+    added = await asyncio.gather(*(queue.add([f"{each}-{n}" for n in range(7)]) for each in range(20)))
+    assert (sum(added), await queue.size()) == (50, 50)
+
+
+async def test_long_lists_keep_order_and_bound(backend: Backend) -> None:
+    queue = backend.stores(queue_max=2_200).queue
+    offered = [str(each) for each in range(2_500)]
+    assert await queue.add(offered) == 2_200
+    taken = [each for _ in range(3) for each in await queue.take(900, wait_ms=0)]
+    assert items(taken) == offered[:2_200]
+    await queue.done(receipts(taken))
+    assert await queue.size() == 0
+
+
+async def test_what_did_not_fit_hides_what_comes_behind_it(backend: Backend) -> None:
+    queue = backend.stores(queue_max=1).queue
+    await queue.add(["present"])
+    assert await queue.add([*(str(each) for each in range(VERB_KEYS_MAX)), "present"]) == 0
+
+
+async def test_nothing_is_known_of_a_new_key(stores: Stores) -> None:
+    await stores.dedup.remember({"a": 0, "c": 7})
+    assert await stores.dedup.known(["c", "b", "a"]) == [7, None, 0]
+    assert await stores.dedup.known([]) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [(0, 1), (9, 10), (99, 100), (2**53, 2**53 + 1), (2**64 - 1, 2**64), (10**77 - 1, 2**256 - 1)],
+)
+async def test_remembered_total_only_ever_rises(stores: Stores, low: int, high: int) -> None:
+    for total, expected in [(low, low), (high, high), (low, high), (high, high)]:
+        await stores.dedup.remember({"a": total})
+        assert await stores.dedup.known(["a"]) == [expected]
+
+
+async def test_total_is_forgotten_some_time_after_it_was_last_remembered(backend: Backend, stores: Stores) -> None:
+    await stores.dedup.remember({"a": 5, "b": 5})
+    await backend.pass_ms(MINUTE_MS // 2)
+    await stores.dedup.remember({"a": 4})
+    await backend.pass_ms(MINUTE_MS // 2)
+    assert await stores.dedup.known(["a", "b"]) == [5, None]
+    await stores.dedup.remember({"b": 3})
+    assert await stores.dedup.known(["b"]) == [3]
+
+
+async def test_full_dedup_forgets_what_was_remembered_longest_ago(backend: Backend) -> None:
+    dedup = backend.stores(bounds=BOUNDS).dedup
+    for key in "abc":
+        await dedup.remember({key: 1})
+        await backend.pass_ms(1_000)
+    await dedup.remember({"a": 1, "d": 1})
+    assert await dedup.known(list("abcd")) == [1, None, 1, 1]
+
+
+async def test_many_keys_are_answered_in_their_order(stores: Stores) -> None:
+    await stores.dedup.remember({str(each): each for each in range(2_500)})
+    assert await stores.dedup.known([str(each) for each in range(2_499, -1, -1)]) == list(range(2_499, -1, -1))
+
+
+@pytest.mark.parametrize("value", [b"", b"\x00\xff\r\n", b"7"])
+async def test_cache_gives_back_the_bytes_it_was_given(stores: Stores, value: bytes) -> None:
+    assert await stores.cache.get("a") is None
+    await stores.cache.set("a", b"old", MINUTE_MS)
+    await stores.cache.set("a", value, MINUTE_MS)
+    assert await stores.cache.get("a") == value
+
+
+async def test_cached_value_ends_at_its_own_time(backend: Backend, stores: Stores) -> None:
+    await stores.cache.set("long", b"1", 2 * MINUTE_MS)
+    await stores.cache.set("short", b"2", MINUTE_MS)
+    await backend.pass_ms(MINUTE_MS)
+    assert (await stores.cache.get("long"), await stores.cache.get("short")) == (b"1", None)
+
+
+async def test_full_cache_drops_what_would_end_soonest(backend: Backend) -> None:
+    cache = backend.stores(bounds=BOUNDS).cache
+    for key, minutes in {"a": 3, "b": 1, "c": 2, "d": 4}.items():
+        await cache.set(key, b"1", minutes * MINUTE_MS)
+    assert [await cache.get(key) for key in "abcd"] == [b"1", None, b"1", b"1"]
+
+
+async def test_waiter_is_woken(backend: Backend, stores: Stores) -> None:
+    waiter = asyncio.create_task(stores.wake_up.wait("rules", LONG_MS))
+    await backend.until_waiting()
+    await stores.wake_up.wake("rules")
+    assert await waiter
+
+
+async def test_ring_before_the_wait_is_heard_once(backend: Backend, stores: Stores) -> None:
+    await stores.wake_up.wake("rules")
+    await stores.wake_up.wake("rules")
+    assert await stores.wake_up.wait("rules", LONG_MS)
+    assert not await stores.wake_up.wait("rules", 0)
+
+
+async def test_waiter_goes_on_when_nobody_rings_its_name(backend: Backend, stores: Stores) -> None:
+    await stores.wake_up.wake("limits")
+    waiter = asyncio.create_task(stores.wake_up.wait("rules", 20))
+    await backend.let_wait_end(20)
+    assert not await waiter
+
+
+async def test_counter_sums_a_window_that_later_amounts_do_not_prolong(backend: Backend, stores: Stores) -> None:
+    assert await stores.counters.add("a", 5, MINUTE_MS) == 5
+    await backend.pass_ms(MINUTE_MS // 2)
+    assert await stores.counters.add("a", -2, MINUTE_MS) == 3
+    assert await stores.counters.read("a") == 3
+    await backend.pass_ms(MINUTE_MS // 2)
+    assert await stores.counters.read("a") == 0
+    assert await stores.counters.add("a", 1, MINUTE_MS) == 1
+
+
+async def test_counters_are_exact_and_apart(stores: Stores) -> None:
+    assert await stores.counters.add("a", 2**53, MINUTE_MS) == 2**53
+    assert await stores.counters.add("a", 1, MINUTE_MS) == 2**53 + 1
+    assert (await stores.counters.read("a"), await stores.counters.read("b")) == (2**53 + 1, 0)
+
+
+async def test_full_counters_drop_the_window_that_would_end_soonest(backend: Backend) -> None:
+    counters = backend.stores(bounds=BOUNDS).counters
+    for name, minutes in {"a": 3, "b": 1, "c": 2, "d": 4}.items():
+        await counters.add(name, 1, minutes * MINUTE_MS)
+    assert [await counters.read(name) for name in "abcd"] == [1, 0, 1, 1]
+
+
+async def test_racing_amounts_all_count(stores: Stores) -> None:
+    totals = await asyncio.gather(*(stores.counters.add("a", 1, MINUTE_MS) for _ in range(100)))
+    assert sorted(totals) == list(range(1, 101))
+
+
+async def test_clear_forgets_everything(stores: Stores) -> None:
+    await stores.queue.add(["1", "2"])
+    old = await stores.queue.take(1, wait_ms=0)
+    await stores.dedup.remember({"a": 1})
+    await stores.cache.set("a", b"1", MINUTE_MS)
+    await stores.wake_up.wake("a")
+    await stores.counters.add("a", 1, MINUTE_MS)
+    await stores.clear()
+    assert (await stores.queue.size(), await stores.queue.take(9, wait_ms=0)) == (0, [])
+    assert (await stores.dedup.known(["a"]), await stores.cache.get("a")) == ([None], None)
+    assert (await stores.wake_up.wait("a", 0), await stores.counters.read("a")) == (False, 0)
+    await stores.queue.done(receipts(old))
+    assert await stores.queue.add(["1"]) == 1
+
+
+async def _cancelled(task: asyncio.Task[list[Taken]]) -> None:
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
