@@ -3,20 +3,17 @@
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
 
 from copytrading.metrics import StageTimes, Tallies, difference, percentile
-from copytrading.models import CopyTrade
 from copytrading.operations.events import publish
-from execution.models import Market
-from guardrails.intents import Reason, Refusal, Unit
+from copytrading.stories import stories_of
 from guardrails.queries import switches
 from ledger.clock import Clock
 from ledger.db import Database
-from ledger.units import text_from_micros
 
 EVERY_S = 0.25
 QUIET_MS = 1_000
@@ -110,43 +107,5 @@ async def _no_gauges() -> dict[str, int]:
 
 def _publish_tick(payload: dict[str, Any], newest: Sequence[int]) -> None:
     payload["paused"] = switches().global_pause
-    payload["newest"] = stories(newest)
+    payload["newest"] = [{**asdict(each), "at": each.at.isoformat()} for each in stories_of(newest)]
     publish("tick", payload)
-
-
-def stories(trade_ids: Sequence[int]) -> list[dict[str, Any]]:
-    """These copies as people read them, newest first; amounts are text."""
-    rows = CopyTrade.objects.filter(pk__in=trade_ids).select_related("follower", "leader").order_by("-pk")
-    found = list(rows)
-    markets = {row.condition_id: row for row in Market.objects.filter(condition_id__in={r.condition_id for r in found})}
-    return [_story(row, markets.get(row.condition_id)) for row in found]
-
-
-def _story(row: CopyTrade, market: Market | None) -> dict[str, Any]:
-    outcome = ""
-    if market is not None:
-        outcome = market.first_outcome if row.token_id == market.first_token_id else market.second_outcome
-    done_at = row.executed_at or row.decided_at
-    return {
-        "id": row.pk,
-        "at": row.decided_at.isoformat(),
-        "follower": str(row.follower),
-        "leader": str(row.leader),
-        "side": row.side,
-        "market": str(market) if market else row.condition_id,
-        "outcome": outcome,
-        "size": text_from_micros(row.size_micros),
-        "limit": text_from_micros(row.limit_micros),
-        "status": row.status,
-        "fill_size": text_from_micros(row.fill_size_micros),
-        "fill_price": text_from_micros(row.fill_price_micros),
-        "fee": text_from_micros(row.fee_micros),
-        "reasons": [reason_text(each) for each in row.reasons],
-        "delay_ms": round((done_at - row.detected_at).total_seconds() * 1_000),
-    }
-
-
-def reason_text(told: dict[str, Any]) -> str:
-    """A stored reason as a line for people."""
-    unit = Unit(told.get("unit") or "")
-    return str(Refusal(Reason(told["reason"]), told.get("value"), told.get("limit"), unit))

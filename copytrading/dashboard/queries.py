@@ -14,8 +14,8 @@ from django.contrib.auth.models import AbstractUser
 from django.db.models import Max
 from django.utils.crypto import constant_time_compare
 
-from copytrading.dashboard.stories import Story, newest_stories
 from copytrading.models import DashboardEvent, ShardLease
+from copytrading.stories import Story, newest_stories
 from guardrails.models import Scope, Switch
 from ledger.sql import database_now
 

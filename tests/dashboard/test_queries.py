@@ -8,11 +8,11 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from copytrading.dashboard import queries
-from copytrading.dashboard.stories import newest_stories, stories_of
 from copytrading.models import CopyTrade, DashboardEvent
 from copytrading.operations.events import publish
 from copytrading.operations.leases import acquire, release
 from copytrading.states import Status
+from copytrading.stories import newest_stories, stories_of
 from guardrails.operations import set_switch
 from ledger.units import ONE
 from tests.dashboard.events import tick
