@@ -192,6 +192,9 @@ COPY_TRADING_METRICS_INTERVAL_MS: int = number("COPY_TRADING_METRICS_INTERVAL_MS
 COPY_TRADING_DRAIN_MS: int = number("COPY_TRADING_DRAIN_MS", default=10_000)
 # Seconds a shard lease lives without its heartbeat.
 COPY_TRADING_LEASE_TTL_S: int = number("COPY_TRADING_LEASE_TTL_S", default=15)
+if COPY_TRADING_LEASE_TTL_S < 5:
+    # A holder stops trusting its lease two seconds before it could end.
+    raise ImproperlyConfigured("COPY_TRADING_LEASE_TTL_S must be at least 5 seconds.")
 # Threads of the database door; each holds one connection.
 COPY_TRADING_DB_THREADS: int = number("COPY_TRADING_DB_THREADS", default=4)
 # Skip everything that spends: plan, sign, and write SKIPPED (DRY_RUN).

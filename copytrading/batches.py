@@ -1,7 +1,8 @@
 """Cuts waiting signals into batches that may be decided together. Pure.
 
 Two signals share a batch unless the later one depends on the earlier: parts of one group (what was decided
-counts), or a SELL after another signal of the same leader and token (what was bought counts).
+counts), or one of them sells the token of the other (a follower may copy both, and what is left counts).
+A signal that was begun before is decided alone, so that a poisoned one takes no other with it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,7 @@ class Waiting:
 
     signal: SignalFacts
     after: int = 0
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,9 +39,9 @@ class Batch:
     without_followers: tuple[int, ...]
     signals: tuple[SignalFacts, ...]
 
-    def exits(self) -> frozenset[tuple[int, int]]:
-        """(leader, token) of its sells: earlier copies of these must have ended, for a sell divides what they left."""
-        return frozenset((each.leader_id, each.token_id) for each in self.signals if each.side is Side.SELL)
+    def exits(self) -> frozenset[int]:
+        """Tokens of its sells: earlier copies of these must have ended, for a sell divides what they left."""
+        return frozenset(each.token_id for each in self.signals if each.side is Side.SELL)
 
 
 def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int) -> tuple[Batch, list[Waiting]]:
@@ -51,7 +53,8 @@ def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_m
     for index, item in enumerate(waiting):
         configs = [each for each in subscribers.get(item.signal.leader_id, ()) if each.config_id > item.after]
         room = copies_max - len(pairs)
-        if room <= 0 or _depends(item.signal, signals):
+        apart = item.alone or (index > 0 and waiting[0].alone)
+        if room <= 0 or (signals and apart) or _depends(item.signal, signals):
             return _batch(pairs, finished, lonely, signals), list(waiting[index:])
         if not configs and not item.after:
             lonely.append(item.signal.signal_id)
@@ -69,8 +72,7 @@ def _depends(signal: SignalFacts, earlier: Sequence[SignalFacts]) -> bool:
     for before in earlier:
         if before.group_key == signal.group_key:
             return True
-        same = (before.leader_id, before.token_id) == (signal.leader_id, signal.token_id)
-        if same and Side.SELL in (before.side, signal.side):
+        if before.token_id == signal.token_id and Side.SELL in (before.side, signal.side):
             return True
     return False
 

@@ -67,6 +67,8 @@ class Intake:
         self._waiting: dict[tuple[str, str, GroupKey], tuple[float, GroupTotal]] = {}
         self._one_at_a_time = asyncio.Lock()
         self.counts = ReadCounts()
+        self.hurry = False
+        """True while stopping: record at once, room in the queue or not; the sweeper offers the rows later."""
 
     async def offer(self, walk: str, readings: Sequence[Reading], *, complete: bool) -> None:
         """Count and group the rows; record at once what is complete, the rest after the coalescing window."""
@@ -144,7 +146,7 @@ class Intake:
         self.counts.signal_ids += [signal.signal_id for signal in signals]
 
     async def _wait_for_room(self) -> None:
-        while await self._depth() >= self._settings.queue_max:
+        while not self.hurry and await self._depth() >= self._settings.queue_max:
             await self._clock.sleep(ROOM_WAIT_S)
 
     async def _depth(self) -> int:
@@ -164,5 +166,7 @@ class Intake:
                 log.warning("The queue is down; the sweeper will offer these signals.", action="enqueue", ids=len(left))
                 return
             left = left[added:]
+            if left and self.hurry:
+                return
             if left:
                 await self._clock.sleep(ROOM_WAIT_S)

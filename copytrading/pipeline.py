@@ -16,7 +16,7 @@ from copytrading.batches import Batch, Waiting, next_batch
 from copytrading.deciding import Answer, Planner, decide_all, dry_plans
 from copytrading.facts import Gatherer
 from copytrading.metrics import StageTimes, Tallies
-from copytrading.operations.attempts import begin_signals, drop_signals
+from copytrading.operations.attempts import begin_signals, count_try, drop_signals
 from copytrading.operations.prewrite import Decision, Prewrite, Written, prewrite
 from copytrading.sending import Sender
 from copytrading.shardlease import LeaseKeeper
@@ -83,30 +83,35 @@ class Pipeline:
         while not stop.is_set():
             self._steps.sender.raise_failure()
             try:
-                await self.run_once()
+                await self.run_once(stop)
             except StoreDown:
                 log.warning("The queue is down; signals wait in the database.", action="take")
                 await self._doors.clock.sleep(STORE_DOWN_WAIT_S)
 
-    async def run_once(self) -> int:
+    async def run_once(self, stop: asyncio.Event | None = None) -> int:
         """Take what is queued and carry it to the sender; the number of signals taken."""
         taken = await self._doors.queue.take(TAKE_MAX, wait_ms=WAIT_MS)
-        if taken:
-            await self.process([int(item.item) for item in taken])
+        if taken and await self.process([int(item.item) for item in taken], stop):
             # Marking comes last: until here a crash leaves the signals in the queue and open in the database.
             await self._doors.queue.done([item.receipt for item in taken])
         return len(taken)
 
-    async def process(self, signal_ids: Sequence[int]) -> None:
-        """Decide these signals for every follower that lacks a copy; those already done are left alone."""
+    async def process(self, signal_ids: Sequence[int], stop: asyncio.Event | None = None) -> bool:
+        """Decide these signals for every follower that lacks a copy; those already done are left alone.
+
+        False when a stop came between two batches: the rest is open in the database.
+        """
         begun = await self._doors.database.run(begin_signals, signal_ids, now=self._doors.clock.now())
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
-        waiting = [Waiting(signal=signal) for signal in begun.signals]
+        waiting = [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
         while waiting:
+            if stop is not None and stop.is_set():
+                return False
             subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
             batch, waiting = next_batch(waiting, subscribers, copies_max=self._settings.batch_copies)
             await self._process_batch(batch)
+        return True
 
     async def _process_batch(self, batch: Batch) -> None:
         steps, stages = self._steps, self._steps.stages
@@ -114,6 +119,7 @@ class Pipeline:
             await self._drop(batch.without_followers)
         if not batch.signals:
             return
+        await self._doors.database.run(count_try, batch.signals, now=self._doors.clock.now())
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
         with stages.measure("preflight"):
@@ -124,10 +130,11 @@ class Pipeline:
             quotes = await self._quotes(answers)
             decisions = steps.planner.plan_all(answers, gathered, quotes)
             steps.sender.prove(dry_plans(decisions))
+        written_ms = self._doors.clock.monotonic_ms()
         with stages.measure("prewrite"):
             written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)
         self._count(written)
-        steps.sender.start(written.reserved)
+        steps.sender.start(written.reserved, written_ms=written_ms)
 
     async def _quotes(self, answers: Sequence[Answer]) -> dict[int, Quote]:
         """One book for each signal that somebody wants to copy."""

@@ -1,11 +1,15 @@
 """Reads of copy trading, returned as frozen values; one query each."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.db.models import F
+
 from copytrading.decide import Config, Sides, SignalFacts
-from copytrading.models import CopyConfig, CopyTrade, Signal
+from copytrading.models import CopyConfig, CopyTrade, Leader, Signal
+from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, Sizing, SizingTerms
 from copytrading.states import Status
 from execution.queries import bounds_of
@@ -97,16 +101,52 @@ def why_not_copied(*, signal_id: int, follower_id: int) -> list[dict[str, Any]] 
     return next(iter(rows.values_list("reasons", flat=True)), None)
 
 
-def open_signal_ids(*, before: datetime, limit: int) -> list[int]:
-    """Signals that some follower may still lack a copy of, oldest first."""
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """One of `of` parts of the leaders."""
+
+    index: int = 0
+    of: int = 1
+
+    def leader_ids(self) -> list[int] | None:
+        """The leaders of this shard; None when one shard has them all. Reads the leaders' wallets."""
+        if self.of == 1:
+            return None
+        rows = Leader.objects.values_list("pk", "wallet")
+        return [leader for leader, wallet in rows if shard_of(wallet, self.of) == self.index]
+
+
+def open_signal_ids(*, before: datetime, limit: int, shard: Shard) -> list[int]:
+    """Signals of a shard that some follower may still lack a copy of, oldest first."""
     rows = Signal.objects.filter(done_at__isnull=True, detected_at__lt=before)
+    leaders = shard.leader_ids()
+    if leaders is not None:
+        rows = rows.filter(leader_id__in=leaders)
     return list(rows.order_by("detected_at", "id").values_list("pk", flat=True)[:limit])
 
 
-def to_rescue(*, open_since: datetime, now: datetime, limit: int) -> list[CopyTrade]:
-    """Orders without an outcome for too long, and watched FAILED orders whose next question is due."""
-    stuck = CopyTrade.objects.filter(
-        status__in=[Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED], decided_at__lt=open_since
-    ).exclude(next_retry_at__gt=now)
-    watched = CopyTrade.objects.filter(status=Status.FAILED, next_retry_at__lte=now)
-    return [*stuck.order_by("id")[:limit], *watched.order_by("next_retry_at")[:limit]]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """Which orders rescue asks about now: of its shard, open since before a moment, at most so many of each kind."""
+
+    open_since: datetime
+    now: datetime
+    limit: int
+    shard: Shard
+
+
+def to_rescue(due: Due) -> list[CopyTrade]:
+    """Orders without an outcome for too long, and watched FAILED orders whose next question is due.
+
+    Those asked about longest ago come first, so that many cannot starve the rest.
+    """
+    rows = CopyTrade.objects.all()
+    leaders = due.shard.leader_ids()
+    if leaders is not None:
+        rows = rows.filter(leader_id__in=leaders)
+    stuck = rows.filter(
+        status__in=[Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED], decided_at__lt=due.open_since
+    ).exclude(next_retry_at__gt=due.now)
+    watched = rows.filter(status=Status.FAILED, next_retry_at__lte=due.now)
+    oldest_first = stuck.order_by(F("next_retry_at").asc(nulls_first=True), "id")
+    return [*oldest_first[: due.limit], *watched.order_by("next_retry_at")[: due.limit]]

@@ -13,7 +13,7 @@ import structlog
 from copytrading.metrics import Tallies
 from copytrading.models import CopyTrade
 from copytrading.operations.outcomes import Move, postpone, record_outcomes, take_over
-from copytrading.queries import to_rescue
+from copytrading.queries import Due, to_rescue
 from copytrading.sending import refusal_of, status_of
 from copytrading.shardlease import LeaseKeeper
 from copytrading.states import Actor, Status
@@ -62,15 +62,18 @@ class Rescue:
     async def run(self, stop: asyncio.Event) -> None:
         """Ask every half second until stopped."""
         while not stop.is_set():
-            await self.run_once()
+            await self.run_once(stop)
             await self._clock.sleep(EVERY_S)
 
-    async def run_once(self) -> int:
-        """Ask about what is due; the number of rows that moved."""
+    async def run_once(self, stop: asyncio.Event | None = None) -> int:
+        """Ask about what is due, until told to stop; the number of rows that moved."""
         now = self._clock.now()
-        rows = await self._database.run(to_rescue, open_since=now - MISSING_AFTER, now=now, limit=ROWS_MAX)
+        due = Due(open_since=now - MISSING_AFTER, now=now, limit=ROWS_MAX, shard=self._lease.shard)
+        rows = await self._database.run(to_rescue, due)
         moved = 0
         for row in rows:
+            if stop is not None and stop.is_set():
+                break
             moved += await self._resolve(row)
         return moved
 
@@ -105,7 +108,8 @@ class Rescue:
             return None
         if isinstance(state, Rejected):
             return Move(row=row, to=Status.FAILED, actor=actor, refusal=refusal_of(state))
-        if isinstance(state, Resting) and status_of(state) is not before:
+        # What was matched may rest again: that is no move, it is asked about again.
+        if isinstance(state, Resting) and before is not Status.MATCHED and status_of(state) is not before:
             return Move(row=row, to=status_of(state), actor=actor, next_retry_at=now + ASK_AGAIN)
         if isinstance(state, NotFound) and row.expires_at is not None and now >= row.expires_at:
             return Move(row=row, to=Status.FAILED, actor=actor, refusal=Refusal(Reason.EXPIRED))

@@ -47,7 +47,7 @@ class Sender:
         self._tasks: set[asyncio.Task[None]] = set()
         self._lanes: dict[int, asyncio.Lock] = {}
         self._in_lane: Counter[int] = Counter()
-        self._open: Counter[tuple[int, int]] = Counter()
+        self._open: Counter[int] = Counter()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -61,8 +61,8 @@ class Sender:
         for plan in plans:
             self._doors.sign(plan)
 
-    async def settled(self, tokens: Iterable[tuple[int, int]]) -> None:
-        """Wait until no order of these (leader, token) is under way."""
+    async def settled(self, tokens: Iterable[int]) -> None:
+        """Wait until no order of these tokens is under way."""
         await self._until(lambda: not any(self._open[token] for token in tokens))
 
     async def room_for(self, copies: int) -> None:
@@ -73,12 +73,11 @@ class Sender:
         """Wait until nothing is under way."""
         await self._until(lambda: not self._tasks)
 
-    def start(self, reserved: Sequence[Reserved]) -> None:
-        """Send these orders beside the pipeline."""
+    def start(self, reserved: Sequence[Reserved], *, written_ms: float) -> None:
+        """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""
         self._doors.gate.forget()
-        written_ms = self._doors.clock.monotonic_ms()
         for each in reserved:
-            token = (each.row.leader_id, each.plan.token_id)
+            token = each.plan.token_id
             self._open[token] += 1
             self._in_lane[each.row.follower_id] += 1
             task = asyncio.create_task(self._send_in_lane(each, written_ms=written_ms), name=f"send-{each.trade_id}")
@@ -98,7 +97,7 @@ class Sender:
         if self._failure is not None:
             raise self._failure
 
-    def _finish(self, task: asyncio.Task[None], token: tuple[int, int]) -> None:
+    def _finish(self, task: asyncio.Task[None], token: int) -> None:
         self._tasks.discard(task)
         self._open[token] -= 1
         if not self._open[token]:

@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from copytrading.operations.leases import Lease, LeaseLost, acquire, release, renew
+from copytrading.queries import Shard
 from ledger.clock import Clock
 from ledger.db import Database
 
@@ -32,6 +33,11 @@ class LeaseKeeper:
         self._lease: Lease | None = None
         self._trusted_until_ms = 0.0
 
+    @property
+    def shard(self) -> Shard:
+        """The shard this keeper is for."""
+        return Shard(self._shard, self._of)
+
     async def acquire(self) -> Lease:
         """Take the shard, waiting up to one TTL for a dead holder's lease to end. Raises LeaseHeldByAnother."""
         give_up_ms = self._clock.monotonic_ms() + (self._ttl_s + 1) * 1_000
@@ -56,7 +62,7 @@ class LeaseKeeper:
 
     def trusted(self) -> bool:
         """True until a margin before the lease could end, by this machine's monotonic clock."""
-        return self._clock.monotonic_ms() < self._trusted_until_ms
+        return self._lease is not None and self._clock.monotonic_ms() < self._trusted_until_ms
 
     async def run(self, stop: asyncio.Event) -> None:
         """Renew until stopped. Raises LeaseLost when the shard was taken over."""
@@ -75,8 +81,8 @@ class LeaseKeeper:
     async def release(self) -> None:
         """Give the shard up, so that the next supervisor need not wait."""
         if self._lease is not None:
-            await self._database.run(release, self._lease)
-            self._lease = None
+            lease, self._lease = self._lease, None  # from here on nothing is sent
+            await self._database.run(release, lease)
 
     def _trust_from(self, asked_ms: float) -> None:
         self._trusted_until_ms = asked_ms + self._ttl_s * 1_000 - MARGIN_MS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guardrails.intents import Reason, Refusal, Unit
-from ledger.units import Micros, Side, cost_up, floor_shares, ratio_down, share_down, size_for_cost
+from ledger.units import MAX_MICROS, Micros, Side, cost_up, floor_shares, ratio_down, share_down, size_for_cost
 
 
 class Sizing(StrEnum):
@@ -87,7 +87,8 @@ def size_copy(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:
         # Parts may have other prices: what is left of the money bounds them too.
         left = size_for_cost(max(0, bound - facts.already.cost_micros), facts.limit_micros)
         remainder = min(remainder, left)
-    return _at_least_minimum(terms, facts, Size(Micros(remainder)))
+    # A row's column holds no more, and no order is so large.
+    return _at_least_minimum(terms, facts, Size(Micros(min(remainder, MAX_MICROS))))
 
 
 def _size_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:

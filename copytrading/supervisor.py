@@ -120,6 +120,7 @@ class Supervisor:
         finally:
             asked.cancel()
         bound_ms = self._drain_ms if stop.is_set() else None
+        self._engine.intake.hurry = stop.is_set()
         began_ms = self._engine.clock.monotonic_ms()
         for name in ("source", "intake"):
             await self._end(name)
@@ -152,12 +153,16 @@ class Supervisor:
         engine = self._engine
         if engine.sender.in_flight:
             return False
-        return not await engine.database.run(open_signal_ids, before=engine.clock.now(), limit=1)
+        return not await engine.database.run(
+            open_signal_ids, before=engine.clock.now(), limit=1, shard=engine.lease.shard
+        )
 
     async def _finish_sends(self, bound_ms: int | None, *, began_ms: float) -> None:
         engine = self._engine
         while engine.sender.in_flight:
+            engine.sender.raise_failure()
             if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms * SEND_TENTHS / 10:
                 log.warning("Orders are still under way; rescue will ask about them.", action="drain")
                 return
             await engine.clock.sleep(DRAIN_LOOK_S)
+        engine.sender.raise_failure()

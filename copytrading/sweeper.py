@@ -6,7 +6,7 @@ from datetime import timedelta
 import structlog
 
 from copytrading.operations.attempts import FRESH_FOR
-from copytrading.queries import open_signal_ids
+from copytrading.queries import Shard, open_signal_ids
 from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock
 from ledger.db import Database
@@ -22,8 +22,8 @@ class Sweeper:
 
     name = "sweeper"
 
-    def __init__(self, database: Database, queue: QueueStore, clock: Clock) -> None:
-        self._database, self._queue, self._clock = database, queue, clock
+    def __init__(self, database: Database, queue: QueueStore, clock: Clock, *, shard: Shard) -> None:
+        self._database, self._queue, self._clock, self._shard = database, queue, clock, shard
 
     async def run(self, stop: asyncio.Event) -> None:
         """Sweep every second until stopped; the first sweep offers everything, for a start after a crash."""
@@ -35,7 +35,7 @@ class Sweeper:
     async def run_once(self, *, older_than: timedelta = FRESH_FOR) -> int:
         """Offer what is open; the number of signals offered."""
         before = self._clock.now() - older_than
-        ids = await self._database.run(open_signal_ids, before=before, limit=OFFER_MAX)
+        ids = await self._database.run(open_signal_ids, before=before, limit=OFFER_MAX, shard=self._shard)
         if not ids:
             return 0
         try:

@@ -120,7 +120,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         pipeline=_pipeline(choices, doors, core),
         sender=core.sender,
         writer=core.writer,
-        sweeper=Sweeper(database, queue, clock),
+        sweeper=Sweeper(database, queue, clock, shard=core.lease.shard),
         rescue=Rescue(
             RescueDoors(database=database, venue=core.venue, clock=clock),
             ids=doors.ids,

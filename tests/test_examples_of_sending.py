@@ -41,10 +41,10 @@ def test_21_a_pause_between_prewrite_and_send_sends_nothing_and_frees_the_budget
     world.follower()
     start = world.engine.sender.start
 
-    def pause_first(reserved: Any) -> None:
+    def pause_first(reserved: Any, **moment: Any) -> None:
         assert outside_loop(CopyTrade.objects.get).status == "PENDING"
         outside_loop(press_pause, world)
-        start(reserved)
+        start(reserved, **moment)
 
     monkeypatch.setattr(world.engine.sender, "start", pause_first)
     (trade,) = world.copy(world.row())
@@ -56,7 +56,7 @@ def test_21_a_pause_between_prewrite_and_send_sends_nothing_and_frees_the_budget
 
 def die_after_the_prewrite(world: World) -> CopyTrade:
     """The rows are written, the process dies before anything is sent, another one starts."""
-    world.engine.sender.start = lambda _reserved: None  # type: ignore[method-assign]
+    world.engine.sender.start = lambda _reserved, **_moment: None  # type: ignore[method-assign]
     world.show(world.row())
     world.run(world.engine.pipeline.run_once)
     world.start()

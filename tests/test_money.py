@@ -9,7 +9,7 @@ import pytest
 from copytrading.models import CopyTrade, Follower, Leader
 from copytrading.states import OPEN
 from execution.models import Market, Position
-from execution.ports import Unknown
+from execution.ports import Resting, Unknown
 from guardrails.models import Budget, GuardrailEvent
 from ledger.entries import CASH, Entry, account, net
 from ledger.models import CashBalance, LedgerEntry
@@ -235,3 +235,17 @@ def test_a_late_fill_of_a_sell_whose_shares_are_gone_is_an_incident_and_stops_no
     world.rescue()
     assert Position.objects.get().size_micros == 0
     assert GuardrailEvent.objects.filter(reason="LATE_FILL", trade=late).exists()
+
+
+def test_an_order_that_is_matched_no_more_stops_nothing_and_is_asked_about_again(make_world: Any) -> None:
+    venue = Venue(Resting(matched=True))
+    world = make_world(venue=venue)
+    world.follower()
+    (trade,) = world.copy(world.row())
+    venue.states[trade.order_hash or ""] = Resting(matched=False)
+    world.clock.advance(10)
+    world.rescue()
+    venue.states[trade.order_hash or ""] = filled(100 * ONE, 500_000)
+    world.clock.advance(10)
+    world.rescue()
+    assert statuses(world.trades()) == ["EXECUTED"]

@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +11,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, Signal
+from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal
+from copytrading.operations.cast import seed_leaders
 from copytrading.operations.outcomes import Move, record_outcomes
 from copytrading.operations.prewrite import Reserved
 from copytrading.signals import parse_row
@@ -25,9 +26,11 @@ from guardrails.operations import set_switch
 from ledger.units import ONE, Micros
 from tests.doors import VirtualClock, outside_loop
 from tests.factories import CopyTradeFactory
-from tests.world import CONDITION, World, minutes, reasons
+from tests.world import CONDITION, OTHER_TOKEN, TOKEN, World, minutes, reasons
 
 pytestmark = pytest.mark.django_db
+
+LUCA = "0x" + "1c" * 20
 
 
 @contextmanager
@@ -220,6 +223,29 @@ def test_a_poisoned_signal_is_put_aside_after_three_tries(make_world: Any) -> No
     assert not world.trades()
 
 
+class PoisonedBooks(MeddlingBooks):
+    """Books of which one can never be asked for."""
+
+    async def quote(self, token_id: int, *, around_micros: Micros) -> Quote | None:
+        if token_id == OTHER_TOKEN:
+            raise ZeroDivisionError
+        return await super().quote(token_id, around_micros=around_micros)
+
+
+def test_a_poisoned_signal_takes_none_of_its_batch_with_it(make_world: Any) -> None:
+    world = make_world(quotes=PoisonedBooks())
+    world.follower()
+    world.show(world.row(tx=1), world.row(tx=2, asset=str(OTHER_TOKEN), outcomeIndex=1), world.row(tx=3))
+    for _process in range(8):  # each meets the poison, dies, and is started again
+        world.start()
+        world.clock.advance(6)
+        world.run(world.engine.sweeper.run_once)
+        with suppress(ZeroDivisionError):
+            world.settle()
+    assert [signal.dropped_reason for signal in world.signals()] == ["", "DEAD_LETTER", ""]
+    assert statuses(world.trades()) == ["EXECUTED", "EXECUTED"]
+
+
 def test_a_fresh_signal_is_never_poison_however_often_it_is_offered(make_world: Any) -> None:
     books = MeddlingBooks()
     world = make_world(quotes=books)
@@ -296,6 +322,23 @@ def test_two_buys_and_the_sell_after_them_are_copied_in_order(world: World) -> N
     assert Position.objects.get(follower=fay).size_micros == 75 * ONE
 
 
+@pytest.mark.parametrize("together", [True, False], ids=["one batch", "one after the other"])
+def test_two_leaders_who_leave_a_token_sell_each_their_part_of_what_is_left(world: World, together: bool) -> None:
+    fay = world.follower()
+    (luca,) = seed_leaders({LUCA: "Luca"}, holdings_complete=True)
+    CopyConfig.objects.create(follower=fay, leader=luca)
+    world.hold(fay, 200)
+    for leader in (world.lena, luca):
+        LeaderPosition.objects.create(
+            leader=leader, token_id=TOKEN, condition_id=CONDITION, size_micros=1_000 * ONE, known=True
+        )
+    first, second = world.row("600", tx=1, side="SELL"), world.row("600", tx=2, side="SELL", proxyWallet=LUCA)
+    world.show(*([first, second] if together else [first]))
+    world.settle()
+    world.copy(*([] if together else [second]))
+    assert [(t.status, t.size_micros // ONE) for t in world.trades()] == [("EXECUTED", 120), ("EXECUTED", 48)]
+
+
 def test_an_account_sends_one_order_at_a_time(make_world: Any) -> None:
     venue = Venue(turns=300)
     world = make_world(venue=venue)
@@ -317,7 +360,7 @@ def test_an_account_sends_one_order_at_a_time(make_world: Any) -> None:
 def queries_of_one_signal(world: World, *, tx: int) -> tuple[int, int]:
     """How often the database is asked to decide and write all copies, and to record what became of them."""
     reserved: list[Reserved] = []
-    world.engine.sender.start = reserved.extend  # type: ignore[method-assign]
+    world.engine.sender.start = lambda rows, **_moment: reserved.extend(rows)  # type: ignore[method-assign]
     world.show(world.row(tx=tx))
     with CaptureQueriesContext(connection) as deciding:
         world.run(world.engine.pipeline.run_once)

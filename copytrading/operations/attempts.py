@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import F
 
 from copytrading.decide import SignalFacts
 from copytrading.models import Signal
@@ -21,26 +22,35 @@ FRESH_FOR = timedelta(seconds=5)
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Signals to decide, in order, and the ids of those put aside after too many tries."""
+    """Signals to decide, in order, those of them that were begun before, and those put aside after too many tries."""
 
     signals: tuple[SignalFacts, ...]
+    again: frozenset[int]
     poisoned: tuple[int, ...]
 
 
 def begin_signals(signal_ids: Sequence[int], *, now: datetime) -> Begun:
-    """Read the open ones among these signals and count the tries of those that were offered before."""
+    """Read the open ones among these signals, and put those aside that were tried too often."""
     rows = list(
         Signal.objects.filter(pk__in=list(signal_ids), done_at__isnull=True).select_related("group").order_by("id")
     )
-    again = [row for row in rows if row.detected_at < now - FRESH_FOR]
-    poisoned = [row.pk for row in again if row.attempts >= ATTEMPTS_MAX]
-    if again:
+    poisoned = tuple(row.pk for row in rows if row.attempts >= ATTEMPTS_MAX)
+    if poisoned:
         with transaction.atomic():
-            for row in again:
-                row.attempts += 1
-            Signal.objects.bulk_update(again, ["attempts"])
             _bury(poisoned, now=now)
-    return Begun(tuple(signal_facts(row, row.group.key) for row in rows if row.pk not in poisoned), tuple(poisoned))
+    left = [row for row in rows if row.pk not in poisoned]
+    return Begun(
+        tuple(signal_facts(row, row.group.key) for row in left),
+        frozenset(row.pk for row in left if row.attempts),
+        poisoned,
+    )
+
+
+def count_try(signals: Sequence[SignalFacts], *, now: datetime) -> None:
+    """Count a try of these signals, right before it; young ones are on their first try and are not written."""
+    old = [signal.signal_id for signal in signals if signal.detected_at < now - FRESH_FOR]
+    if old:
+        Signal.objects.filter(pk__in=old, done_at__isnull=True).update(attempts=F("attempts") + 1)
 
 
 def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime) -> int:
@@ -52,5 +62,5 @@ def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime) ->
 def _bury(signal_ids: Sequence[int], *, now: datetime) -> None:
     drop_signals(signal_ids, reason=Reason.DEAD_LETTER, now=now)
     for each in signal_ids:
-        refusal = Refusal(Reason.DEAD_LETTER, ATTEMPTS_MAX + 1, ATTEMPTS_MAX, Unit.COUNT)
+        refusal = Refusal(Reason.DEAD_LETTER, ATTEMPTS_MAX, ATTEMPTS_MAX, Unit.COUNT)
         record_events([(None, refusal)], now=now, subject=f"signal {each}")

@@ -26,6 +26,9 @@ from ledger.units import Micros, Side, cost_up
 WATCH_FOR = timedelta(hours=24)
 """How long a FAILED order is asked about: late fills were seen after minutes, never after a day."""
 
+ATTEMPTS_MAX = 32_767
+"""What the column holds; an order asked about every five seconds for two days gets there."""
+
 _MATCH = ("id", "status", "lock_token", "lease_term")
 _ASSIGN = (
     "status",
@@ -84,13 +87,14 @@ def take_over(row: CopyTrade, *, token: str, by: str, term: int, now: datetime) 
 
     Returns the row as it stands under the new token, or None when somebody else was quicker.
     """
+    attempts = min(row.attempts + 1, ATTEMPTS_MAX)
     changed = CopyTrade.objects.filter(
         pk=row.pk, status=row.status, lock_token=row.lock_token, lease_term=row.lease_term
-    ).update(lock_token=token, locked_by=by, locked_at=now, lease_term=term, attempts=row.attempts + 1)
+    ).update(lock_token=token, locked_by=by, locked_at=now, lease_term=term, attempts=attempts)
     if changed != 1:
         return None
     row.lock_token, row.locked_by, row.locked_at, row.lease_term = token, by, now, term
-    row.attempts += 1
+    row.attempts = attempts
     return row
 
 

@@ -81,6 +81,11 @@ class ReplaySource:
         self._rows_done = 0
         self._rows_total = sum(len(file.readings) for file in self._files)
 
+    @property
+    def finished(self) -> bool:
+        """Every row was put; False after a stop in the middle."""
+        return self._rows_done == self._rows_total
+
     def wallets(self) -> tuple[str, ...]:
         """The wallets that trade in the files, each once, in the order of their first trade."""
         readings = chain.from_iterable(file.readings for file in self._files)

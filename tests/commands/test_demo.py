@@ -45,10 +45,6 @@ class Demo:
         """What a terminal does: SIGINT for the whole group in front."""
         os.killpg(self._process.pid, signal.SIGINT)
 
-    def terminate(self) -> None:
-        """What a process supervisor does: SIGTERM for the command alone."""
-        self._process.terminate()
-
     def wait_for(self, pattern: str) -> str:
         """The first group of the pattern once the demo has said it."""
         give_up = time.monotonic() + WAIT_S
@@ -178,21 +174,12 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(checkout: Path, demos: 
     assert demo.running() == []
 
 
-def test_sigterm_ends_the_demo_with_its_report(checkout: Path, demos: list[Demo]) -> None:
-    demos.append(demo := Demo(checkout, "--json"))
-    wait_for_pages(demo)
-    wait_for_the_engine(demo)
-    demo.terminate()
-    code, output = demo.finish()
-    assert (code, tuple(json.loads(output))) == (0, KEYS), demo.told
-    assert demo.running() == []
-
-
 def test_demo_never_touches_the_database_of_an_installation(checkout: Path, demos: list[Demo], tmp_path: Path) -> None:
     real = tmp_path / "installation.sqlite3"
     (tmp_path / "database_url").write_text(f"sqlite:///{real}", encoding="utf-8")
     (checkout / ".env").write_text(f"DATABASE_URL_FILE={tmp_path / 'database_url'}\n", encoding="utf-8")
-    demos.append(demo := Demo(checkout, "--seconds", "0.5"))
+    demos.append(demo := Demo(checkout))
     demo.wait_for(ADDRESS)
+    demo.press_ctrl_c()
     demo.finish()
-    assert not real.exists()
+    assert (checkout / ".demo" / "demo.sqlite3").exists() and not real.exists()

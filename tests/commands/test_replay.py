@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -16,6 +17,7 @@ from django.core.management.base import CommandError
 
 from copytrading.metrics import STAGES
 from copytrading.models import CopyTrade, Follower, Leader, Signal, SignalGroup
+from copytrading.operations.leases import acquire
 from copytrading.states import OPEN
 from tests.conftest import ROOT
 
@@ -190,3 +192,28 @@ def test_a_bad_file_exits_with_a_code_and_without_a_traceback(database_url: str,
     ended = run_replay(database_url, str(tmp_path / "missing.json"))
     assert (ended.returncode, ended.stdout) == (1, "")
     assert ended.stderr.strip() == "CommandError: missing.json: no such file"
+
+
+def test_a_replay_that_is_interrupted_says_that_it_is_not_complete(database_url: str, tmp_path: Path) -> None:
+    path = recording(tmp_path, json.dumps([row(1), row(3_600)]))
+    command = [sys.executable, "manage.py", "replay", str(path), "--speed", "1", "--json"]
+    environment = {**os.environ, "DATABASE_URL": database_url}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        give_up = time.monotonic() + 40
+        while not Signal.objects.exists() and time.monotonic() < give_up:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=40)
+    assert json.loads(output)["signals"] == 1
+    assert process.returncode == 1
+    assert errors.strip().splitlines()[-1].startswith("CommandError: The replay was stopped before everything")
+
+
+def test_a_replay_beside_a_running_supervisor_is_refused_with_a_sentence(tmp_path: Path, settings: Any) -> None:
+    settings.COPY_TRADING_LEASE_TTL_S = 1
+    assert acquire(shard=0, of=1, holder="a supervisor", ttl_s=600)
+    with pytest.raises(CommandError, match="shard 0/1 is held by another supervisor"):
+        replay(recording(tmp_path, json.dumps([row()])))
+    assert not Signal.objects.exists()

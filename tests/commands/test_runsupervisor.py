@@ -101,7 +101,7 @@ def is_settled() -> bool:
 
 @on_database
 def test_sigterm_drains_and_exits_zero_within_its_bound(start: Start) -> None:
-    process = start("--rate", "20", "--json", PAPER_LATENCY_MS="200")
+    process = start("--rate", "5", "--json", PAPER_LATENCY_MS="100")
     wait_until(process, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 20)
     process.send_signal(signal.SIGTERM)
     asked_at = time.monotonic()

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from argparse import ArgumentParser
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket  # noqa: TID251  (only to see whether a local port is free)
 from typing import Any
@@ -87,13 +87,16 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0)
         password = self._seed(options["seed"])
         port = options["port"] or _free_port(8000)
-        web = _start(
-            "daphne", *FRAMES, "-b", "127.0.0.1", "-p", str(port), "config.asgi:application", log=folder / "web.log"
-        )
-        engine = self._start_engine(options, folder)
-        self.stderr.write(f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}")
-        self.stderr.write(f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.")
-        report = self._wait(web, engine)
+        # Until the engine is waited for, a signal ends this command; the stack stops what was started by then.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with ExitStack() as started:
+            web = ("daphne", *FRAMES, "-b", "127.0.0.1", "-p", str(port), "config.asgi:application")
+            started.callback(_stop, _start(*web, log=folder / "web.log"))
+            engine = self._start_engine(options, folder)
+            started.callback(_stop, engine)
+            self.stderr.write(f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}")
+            self.stderr.write(f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.")
+            report = self._wait(engine)
         if options["json"]:
             self.stdout.write(report)
 
@@ -135,7 +138,7 @@ class Command(BaseCommand):
             words += ["--seconds", str(options["seconds"])]
         return _start(*words, log=folder / "engine.log", module=False)
 
-    def _wait(self, web: "subprocess.Popen[str]", engine: "subprocess.Popen[str]") -> str:
+    def _wait(self, engine: "subprocess.Popen[str]") -> str:
         """Until the engine ends, by itself or by Ctrl-C; then its report. Raises CommandError when it failed."""
         asked: list[int] = []
 
@@ -145,11 +148,7 @@ class Command(BaseCommand):
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        try:
-            report, _nothing = engine.communicate()
-        finally:
-            for child in (engine, web):
-                _stop(child)
+        report, _nothing = engine.communicate()
         if asked and engine.returncode == -signal.SIGTERM:
             return ""  # stopped before it had begun: nothing to report
         if engine.returncode != 0:

@@ -12,6 +12,7 @@ from rich.progress import Progress
 
 from copytrading.console import one_line, run_engine
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
+from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.signals import LeaderAction
 from copytrading.sources.files import UnreadableFile
 from copytrading.sources.replay import Pace, ReplayFile, ReplaySource, load_files
@@ -67,9 +68,12 @@ class Command(BaseCommand):
                 on_progress=lambda done, total: bar.update(task, completed=done, total=total),
             )
             self._seed(source.wallets(), options["followers"])
-            drained, report = run_engine(engine, supervisor, lambda: source)
+            try:
+                drained, report = run_engine(engine, supervisor, lambda: source)
+            except LeaseHeldByAnother as error:
+                raise CommandError(f"{error}; stop it first, a replay runs its own.") from None
         self.stdout.write(one_line(report))
-        if not drained:
+        if not drained or not source.finished:
             raise CommandError("The replay was stopped before everything was decided; run it again to go on.")
 
     def _seed(self, wallets: tuple[str, ...], followers: int) -> None:
