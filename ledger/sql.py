@@ -156,7 +156,8 @@ def _as_json(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
     for row in rows:
         record = dict(zip(names, row, strict=True))
         for index in big:
-            record[names[index]] = str(record[names[index]])
+            value = record[names[index]]
+            record[names[index]] = None if value is None else str(value)
         records.append(record)
     return json.dumps(records, default=datetime.isoformat)
 

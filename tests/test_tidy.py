@@ -20,7 +20,7 @@ FUNCTION_LINES_MAX = 60
 MONEY_MODULES = (
     *("ledger/*.py", "guardrails/*.py"),
     *(f"execution/{name}.py" for name in ("orders", "pricing", "books", "fees", "positions", "preflight")),
-    *(f"copytrading/{name}.py" for name in ("sizing", "signals", "groups", "decide")),
+    *(f"copytrading/{name}.py" for name in ("sizing", "fields", "signals", "groups", "holdings", "decide")),
 )
 # Seconds and milliseconds are no money.
 TIME_MODULES = ("ledger/clock.py", "ledger/system.py", "ledger/db.py", "*/metrics.py")
