@@ -58,6 +58,7 @@ MOVES: dict[tuple[Status, Status], frozenset[Actor]] = {
     (Status.FAILED, Status.SETTLEMENT_PENDING): frozenset({Actor.WATCH}),
     (Status.FAILED, Status.EXECUTED): frozenset({Actor.WATCH}),
     (Status.EXECUTED, Status.SETTLEMENT_PENDING): frozenset({Actor.REORG}),
+    (Status.EXECUTED, Status.FAILED): frozenset({Actor.REORG}),
 }
 
 

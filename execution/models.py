@@ -26,6 +26,16 @@ class Market(SpendingLimits):
     min_size_micros = models.BigIntegerField(default=5_000_000)
     fee_rate_bps = models.PositiveIntegerField(default=0)
     fee_exponent = models.PositiveSmallIntegerField(default=1)
+    liquidity_micros = models.BigIntegerField(null=True, blank=True, help_text="pUSD in its book; empty is unknown.")
+    volume_micros = models.BigIntegerField(null=True, blank=True, help_text="pUSD traded so far; empty is unknown.")
+    category = models.CharField(max_length=80, blank=True, help_text="Empty is unknown.")
+    first_price_micros = models.PositiveIntegerField(
+        null=True, blank=True, help_text="What a share of the first outcome is worth; 0 or 1 when resolved."
+    )
+    second_price_micros = models.PositiveIntegerField(null=True, blank=True)
+    loaded_at = models.DateTimeField(
+        null=True, blank=True, help_text="When the venue's own description was read; empty for terms met in a trade."
+    )
 
     class Meta:
         constraints = [
@@ -33,6 +43,18 @@ class Market(SpendingLimits):
                 condition=Q(tick_micros__in=[100_000, 10_000, 5_000, 2_500, 1_000, 100]), name="market_tick_known"
             ),
             models.CheckConstraint(condition=Q(min_size_micros__gte=0), name="market_minimum_not_negative"),
+            models.CheckConstraint(
+                condition=Q(liquidity_micros__isnull=True) | Q(liquidity_micros__gte=0),
+                name="market_liquidity_not_negative",
+            ),
+            models.CheckConstraint(
+                condition=Q(volume_micros__isnull=True) | Q(volume_micros__gte=0), name="market_volume_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=(Q(first_price_micros__isnull=True) | Q(first_price_micros__lte=1_000_000))
+                & (Q(second_price_micros__isnull=True) | Q(second_price_micros__lte=1_000_000)),
+                name="market_prices_at_most_one",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -55,6 +77,7 @@ class Position(models.Model):
     fees_micros = models.BigIntegerField(default=0)
 
     class Meta:
+        indexes = [models.Index(fields=["follower", "condition_id"], name="position_by_market")]
         constraints = [
             models.UniqueConstraint(fields=["follower", "token_id"], name="position_once"),
             models.CheckConstraint(

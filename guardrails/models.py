@@ -107,3 +107,49 @@ class GuardrailEvent(models.Model):
 
     def __str__(self) -> str:
         return self.reason
+
+
+class Breaker(models.Model):
+    """A circuit breaker: CLOSED lets pass, OPEN refuses until `probe_at`, HALF_OPEN lets a few probes through.
+
+    `counts` is the pure state of `guardrails.breakers` as JSON. An operator may override with a reason.
+    """
+
+    class State(models.TextChoices):
+        """See guardrails/breakers.py for the transitions."""
+
+        CLOSED = "CLOSED"
+        OPEN = "OPEN"
+        HALF_OPEN = "HALF_OPEN"
+
+    class Kind(models.TextChoices):
+        """What it counts."""
+
+        FAILURE_RATE = "FAILURE_RATE"
+        UNKNOWN_RATE = "UNKNOWN_RATE"
+        CONSECUTIVE_LOSSES = "CONSECUTIVE_LOSSES"
+
+    kind = models.CharField(max_length=20, choices=Kind.choices)
+    scope = models.CharField(max_length=8, choices=Scope.choices)
+    key = models.CharField(max_length=66, blank=True, help_text="Follower or leader id, condition id, empty for all.")
+    state = models.CharField(max_length=10, choices=State.choices, default=State.CLOSED)
+    counts = models.JSONField(default=dict, blank=True)
+    why = models.CharField(max_length=200, blank=True)
+    opened_at = models.DateTimeField(null=True, blank=True)
+    probe_at = models.DateTimeField(null=True, blank=True)
+    changed_by = models.CharField(
+        max_length=150, blank=True, help_text="The operator of an override; empty for itself."
+    )
+    changed_at = models.DateTimeField(db_default=Now())
+    version = models.PositiveIntegerField(default=0, help_text="Rises with each change; changes name it.")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["kind", "scope", "key"], name="breaker_once"),
+            models.CheckConstraint(
+                condition=Q(state="CLOSED") | Q(opened_at__isnull=False), name="breaker_open_since_a_moment"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.scope} {self.key}".strip()

@@ -39,6 +39,8 @@ class LedgerEntry(models.Model):
         FEE = "FEE"
         SHARES = "SHARES"
         FOUND = "FOUND"
+        COMMISSION = "COMMISSION"
+        REVERSAL = "REVERSAL"
 
     key = models.CharField(max_length=120, unique=True, help_text="Deterministic: the same event writes it once.")
     kind = models.CharField(max_length=12, choices=Kind.choices)
@@ -178,3 +180,45 @@ class CommissionLog(Claimable):
 
     def __str__(self) -> str:
         return f"commission on trade {self.trade_id}"
+
+
+class ReferralVolume(models.Model):
+    """What the followers of one referrer traded on one UTC day, at fill prices: picks the tier of its commissions."""
+
+    referrer = models.ForeignKey("copytrading.Follower", on_delete=models.PROTECT, related_name="referral_volumes")
+    day = models.DateField()
+    volume_micros = models.BigIntegerField(default=0)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["referrer", "day"], name="referral_volume_once"),
+            models.CheckConstraint(condition=Q(volume_micros__gte=0), name="referral_volume_not_negative"),
+        ]
+
+    def __str__(self) -> str:
+        return f"volume of referrer {self.referrer_id} on {self.day}"
+
+
+class AuditEntry(models.Model):
+    """One change by a person: who, when, what, before and after. Append-only, and without secrets."""
+
+    actor = models.CharField(max_length=150)
+    action = models.CharField(max_length=40, help_text="A verb: add, change, delete, pause, resume, retry, override.")
+    subject = models.CharField(max_length=80, help_text="The kind of row, as app_label.model.")
+    subject_id = models.CharField(max_length=80, blank=True)
+    label = models.CharField(max_length=200, blank=True, help_text="The row's name at that moment.")
+    before = models.JSONField(default=dict, blank=True)
+    after = models.JSONField(default=dict, blank=True)
+    why = models.CharField(max_length=200, blank=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        verbose_name_plural = "audit entries"
+        indexes = [
+            models.Index(fields=["-created_at"], name="audit_time"),
+            models.Index(fields=["subject", "subject_id"], name="audit_subject"),
+            models.Index(fields=["actor", "-created_at"], name="audit_actor"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.actor}: {self.action} {self.subject} {self.subject_id}".strip()

@@ -1,10 +1,12 @@
 """Leaders, followers, and what a follower wants copied of a leader."""
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
+from copytrading.choices import tiers_trouble, words_trouble
 from guardrails.models import SpendingLimits
 
 wallet_validator = RegexValidator(r"\A0x[0-9a-f]{40}\Z", "Enter a wallet as 0x and 40 lower-case hexadecimal digits.")
@@ -19,7 +21,17 @@ class Leader(SpendingLimits):
         default=False,
         help_text="Every holding is known (a snapshot, or followed from the first trade); a missing row is then zero.",
     )
+    bankroll_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="All that the leader has, pUSD in micros; PROPORTIONAL copies divide by it."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(bankroll_micros__isnull=True) | Q(bankroll_micros__gt=0), name="leader_bankroll_positive"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name or self.wallet
@@ -61,12 +73,36 @@ class ConfigFields(models.Model):
         PERCENTAGE = "PERCENTAGE"
         FIXED_AMOUNT = "FIXED_AMOUNT"
         RANGE = "RANGE"
+        SHARES = "SHARES"
+        TIERED = "TIERED"
+        BANKROLL = "BANKROLL"
+        PROPORTIONAL = "PROPORTIONAL"
+
+    class SellSizing(models.TextChoices):
+        """How much is sold when the leader sells."""
+
+        SAME_PERCENT = "SAME_PERCENT"
+        FIXED_AMOUNT = "FIXED_AMOUNT"
+        CUSTOM_PERCENT = "CUSTOM_PERCENT"
+
+    class Direction(models.TextChoices):
+        """With the leader, or against: the market's other token at one minus the leader's price."""
+
+        SAME = "SAME"
+        COUNTER = "COUNTER"
 
     class BelowMinimum(models.TextChoices):
-        """What happens with a copy under the venue's minimum."""
+        """What happens with a copy under the venue's minimum; ACCUMULATE carries it to the next one."""
 
         SKIP = "SKIP"
         RAISE = "RAISE"
+        ACCUMULATE = "ACCUMULATE"
+
+    class OnStop(models.TextChoices):
+        """What happens with what was copied when a stop is reached."""
+
+        HOLD = "HOLD"
+        EXIT = "EXIT"
 
     class Sides(models.TextChoices):
         """Which of the leader's trades are copied."""
@@ -78,20 +114,72 @@ class ConfigFields(models.Model):
     active = models.BooleanField(default=True)
     sizing = models.CharField(max_length=12, choices=Sizing.choices, default=Sizing.PERCENTAGE)
     percentage_bps = models.PositiveIntegerField(
-        default=1_000, validators=[MaxValueValidator(1_000_000)], help_text="Part of the leader's shares, in bps."
+        default=1_000,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text="In bps, of the leader's shares (PERCENTAGE, RANGE) or of the own bankroll (BANKROLL).",
     )
     amount_micros = models.BigIntegerField(default=0, help_text="FIXED_AMOUNT: pUSD for each trade, in micros.")
     floor_micros = models.BigIntegerField(default=0, help_text="RANGE: least pUSD of a trade, in micros.")
     cap_micros = models.BigIntegerField(default=0, help_text="RANGE: most pUSD of a trade, in micros.")
+    shares_micros = models.BigIntegerField(default=0, help_text="SHARES: shares of each trade, in micros.")
+    tiers = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="TIERED: [from_micros, percentage_bps] pairs; the leader's pUSD picks the last one it reaches.",
+    )
+    direction = models.CharField(max_length=8, choices=Direction.choices, default=Direction.SAME)
+    sell_sizing = models.CharField(max_length=14, choices=SellSizing.choices, default=SellSizing.SAME_PERCENT)
+    sell_amount_micros = models.BigIntegerField(default=0, help_text="FIXED_AMOUNT sells: pUSD of each, in micros.")
+    sell_percentage_bps = models.PositiveIntegerField(
+        default=10_000,
+        validators=[MaxValueValidator(10_000)],
+        help_text="CUSTOM_PERCENT sells: part of the own holding, in bps.",
+    )
     max_trade_micros = models.BigIntegerField(null=True, blank=True, help_text="Cuts any copy to this much pUSD.")
-    below_minimum = models.CharField(max_length=8, choices=BelowMinimum.choices, default=BelowMinimum.SKIP)
+    below_minimum = models.CharField(max_length=10, choices=BelowMinimum.choices, default=BelowMinimum.SKIP)
     slippage_bps_max = models.PositiveIntegerField(default=200, validators=[MaxValueValidator(9_999)])
     sides = models.CharField(max_length=4, choices=Sides.choices, default=Sides.BOTH)
     min_trigger_micros = models.BigIntegerField(default=0, help_text="Ignore leader buys under this much pUSD.")
     max_odds_micros = models.PositiveIntegerField(null=True, blank=True, help_text="Do not buy above this price.")
+    max_days_out = models.PositiveIntegerField(
+        null=True, blank=True, help_text="Do not buy in markets that end later than in so many days."
+    )
+    min_liquidity_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Do not buy in markets with less liquidity, pUSD in micros."
+    )
+    min_volume_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Do not buy in markets with less volume so far, pUSD in micros."
+    )
+    categories = models.JSONField(default=list, blank=True, help_text="Buy only in these categories; empty is all.")
+    keywords = models.JSONField(
+        default=list, blank=True, help_text="Buy only where the market's title has one of these; empty is all."
+    )
+    max_per_market_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Most pUSD in one market, with what open buys reserve, in micros."
+    )
+    take_profit_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Stop when the copies of this leader have earned so much pUSD, in micros."
+    )
+    stop_loss_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Stop when the copies of this leader have lost so much pUSD, in micros."
+    )
+    max_drawdown_micros = models.BigIntegerField(
+        null=True, blank=True, help_text="Stop when their profit fell so much pUSD below its highest, in micros."
+    )
+    on_stop = models.CharField(max_length=4, choices=OnStop.choices, default=OnStop.HOLD)
 
     class Meta:
         abstract = True
+
+    def clean(self) -> None:
+        """Refuse lists that the decisions could not read. Raises ValidationError, by field."""
+        troubles = {
+            "tiers": tiers_trouble(self.tiers),
+            "categories": words_trouble(self.categories),
+            "keywords": words_trouble(self.keywords),
+        }
+        if any(troubles.values()):
+            raise ValidationError({name: text for name, text in troubles.items() if text})
 
 
 class CopyConfig(ConfigFields):
@@ -125,6 +213,27 @@ class CopyConfig(ConfigFields):
             ),
             models.CheckConstraint(
                 condition=Q(max_trade_micros__isnull=True) | Q(max_trade_micros__gt=0), name="config_max_trade_positive"
+            ),
+            models.CheckConstraint(condition=~Q(sizing="SHARES") | Q(shares_micros__gt=0), name="config_shares_set"),
+            models.CheckConstraint(
+                condition=~Q(sell_sizing="FIXED_AMOUNT") | Q(sell_amount_micros__gt=0), name="config_sell_amount_set"
+            ),
+            models.CheckConstraint(
+                condition=Q(sell_percentage_bps__gt=0, sell_percentage_bps__lte=10_000),
+                name="config_sell_percentage_sane",
+            ),
+            *(
+                models.CheckConstraint(
+                    condition=Q(**{f"{name}__isnull": True}) | Q(**{f"{name}__gt": 0}), name=f"config_{label}_positive"
+                )
+                for name, label in (
+                    ("min_liquidity_micros", "liquidity"),
+                    ("min_volume_micros", "volume"),
+                    ("max_per_market_micros", "per_market"),
+                    ("take_profit_micros", "take_profit"),
+                    ("stop_loss_micros", "stop_loss"),
+                    ("max_drawdown_micros", "drawdown"),
+                )
             ),
         ]
 

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from copytrading.models.people import Leader
+from copytrading.models.people import CopyConfig, Leader
 from ledger.fields import Uint256Field
 
 
@@ -38,6 +38,8 @@ class SignalGroup(models.Model):
                 name="group_trade_has_token_and_side",
             ),
         ]
+        # "Why was this not copied?" begins with a leader's transaction; one row for many copies, so it costs little.
+        indexes = [models.Index(fields=["tx_hash"], name="group_by_transaction")]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.tx_hash}"
@@ -71,6 +73,13 @@ class Signal(models.Model):
 
     group = models.ForeignKey(SignalGroup, on_delete=models.PROTECT, related_name="signals")
     leader = models.ForeignKey(Leader, on_delete=models.PROTECT, related_name="signals")
+    only_config = models.ForeignKey(
+        CopyConfig,
+        null=True,
+        on_delete=models.PROTECT,
+        related_name="exits",
+        help_text="Only this config acts on it: the exit after a stop.",
+    )
     part = models.PositiveSmallIntegerField()
     source = models.CharField(max_length=32)
     side = models.CharField(max_length=4)
@@ -100,6 +109,7 @@ class Signal(models.Model):
         indexes = [
             models.Index(fields=["detected_at"], condition=Q(done_at__isnull=True), name="signal_open"),
             models.Index(fields=["leader", "detected_at"], name="signal_by_leader"),
+            models.Index(fields=["token_id", "-id"], name="signal_by_token"),
         ]
 
     def __str__(self) -> str:

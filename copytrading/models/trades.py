@@ -28,6 +28,9 @@ class TradeFields(models.Model):
     reserved_micros = models.BigIntegerField(default=0, help_text="BUY: pUSD with the largest fee; SELL: shares.")
     budget_micros = models.BigIntegerField(default=0, help_text="Cost at the limit price, as budgets count it.")
     budget_count = models.PositiveSmallIntegerField(default=0)
+    carried_micros = models.BigIntegerField(
+        default=0, help_text="Shares put aside for a later copy, or (negative) taken from what was put aside."
+    )
     budget_mask = models.PositiveSmallIntegerField(default=0, help_text="Which budgets granted this copy.")
 
     domain = models.CharField(max_length=16, blank=True)

@@ -39,7 +39,7 @@ TABLE: dict[str, dict[str, set[Actor]]] = {
     },
     "SETTLEMENT_PENDING": {"EXECUTED": {SETTLEMENT}, "FAILED": {SETTLEMENT}},
     "FAILED": {"MATCHED": {WATCH}, "SETTLEMENT_PENDING": {WATCH}, "EXECUTED": {WATCH}},
-    "EXECUTED": {"SETTLEMENT_PENDING": {REORG}},
+    "EXECUTED": {"SETTLEMENT_PENDING": {REORG}, "FAILED": {REORG}},
     "SKIPPED": {},
 }
 """Who may move a copy from where to where; what is not here is illegal."""

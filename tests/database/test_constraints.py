@@ -10,17 +10,20 @@ from django.apps import apps
 from django.db import IntegrityError, connection, models, transaction
 
 from copytrading.models import (
+    CarriedSize,
+    CopiedPosition,
     CopyConfigVersion,
     CopyTradeArchive,
     LeaderPosition,
     ShardLease,
     SignalCursor,
     SignalSourceTotal,
+    Standing,
 )
 from copytrading.models.trades import TradeFields
 from copytrading.states import Status
-from guardrails.models import Budget, Switch
-from ledger.models import CommissionLog, Debt, LedgerEntry, ReimbursementLedger
+from guardrails.models import Breaker, Budget, Switch
+from ledger.models import CommissionLog, Debt, LedgerEntry, ReferralVolume, ReimbursementLedger
 from ledger.units import ONE
 from tests.doors import BEGINNING
 from tests.factories import (
@@ -91,6 +94,34 @@ def switch(**fields: Any) -> Switch:
     return Switch.objects.create(**({"kind": "PAUSE", "scope": "GLOBAL"} | fields))
 
 
+def breaker(**fields: Any) -> Breaker:
+    return Breaker.objects.create(**({"kind": "FAILURE_RATE", "scope": "GLOBAL"} | fields))
+
+
+def copied(**fields: Any) -> CopiedPosition:
+    return CopiedPosition.objects.create(**({"config": CopyConfigFactory(), "token_id": TOKEN} | fields))
+
+
+def same_volume_twice() -> None:
+    referrer = FollowerFactory()
+    twice(lambda: ReferralVolume.objects.create(referrer=referrer, day=BEGINNING.date()))
+
+
+def same_carry_twice() -> None:
+    config = CopyConfigFactory()
+    twice(lambda: CarriedSize.objects.create(config=config, token_id=TOKEN))
+
+
+def same_copied_twice() -> None:
+    config = CopyConfigFactory()
+    twice(lambda: copied(config=config))
+
+
+def same_standing_twice() -> None:
+    config = CopyConfigFactory()
+    twice(lambda: Standing.objects.create(config=config))
+
+
 def own_referrer() -> None:
     follower = FollowerFactory()
     change(follower, referrer=follower)
@@ -157,7 +188,12 @@ CHECKS: list[Any] = [
     ("commission_within_profit", lambda: commission(amount_micros=11)),
     ("commission_within_profit", lambda: commission(amount_micros=-1)),
     ("commission_from_another", lambda: change(row := commission(), referrer=row.follower)),
+    (
+        "referral_volume_not_negative",
+        lambda: ReferralVolume.objects.create(referrer=FollowerFactory(), day=BEGINNING.date(), volume_micros=-1),
+    ),
     # guardrails
+    ("breaker_open_since_a_moment", lambda: breaker(state="OPEN")),
     ("budget_not_negative", lambda: budget(spent_micros=-1)),
     ("budget_not_negative", lambda: budget(count=-1)),
     ("switch_key_fits_scope", lambda: switch(key="7")),
@@ -165,6 +201,10 @@ CHECKS: list[Any] = [
     # execution
     ("market_tick_known", lambda: MarketFactory(tick_micros=20_000)),
     ("market_minimum_not_negative", lambda: MarketFactory(min_size_micros=-1)),
+    ("market_liquidity_not_negative", lambda: MarketFactory(liquidity_micros=-1)),
+    ("market_volume_not_negative", lambda: MarketFactory(volume_micros=-1)),
+    ("market_prices_at_most_one", lambda: MarketFactory(first_price_micros=ONE + 1)),
+    ("market_prices_at_most_one", lambda: MarketFactory(second_price_micros=ONE + 1)),
     ("position_covers_reserved", lambda: PositionFactory(size_micros=9, reserved_micros=10)),
     ("position_covers_reserved", lambda: PositionFactory(reserved_micros=-1)),
     ("position_cost_not_negative", lambda: PositionFactory(cost_micros=-1)),
@@ -181,6 +221,23 @@ CHECKS: list[Any] = [
     ("config_max_odds_is_a_price", lambda: CopyConfigFactory(max_odds_micros=0)),
     ("config_max_odds_is_a_price", lambda: CopyConfigFactory(max_odds_micros=ONE)),
     ("config_max_trade_positive", lambda: CopyConfigFactory(max_trade_micros=0)),
+    ("config_shares_set", lambda: CopyConfigFactory(sizing="SHARES")),
+    ("config_sell_amount_set", lambda: CopyConfigFactory(sell_sizing="FIXED_AMOUNT")),
+    ("config_sell_percentage_sane", lambda: CopyConfigFactory(sell_percentage_bps=0)),
+    ("config_sell_percentage_sane", lambda: CopyConfigFactory(sell_percentage_bps=10_001)),
+    ("config_liquidity_positive", lambda: CopyConfigFactory(min_liquidity_micros=0)),
+    ("config_volume_positive", lambda: CopyConfigFactory(min_volume_micros=0)),
+    ("config_per_market_positive", lambda: CopyConfigFactory(max_per_market_micros=0)),
+    ("config_take_profit_positive", lambda: CopyConfigFactory(take_profit_micros=0)),
+    ("config_stop_loss_positive", lambda: CopyConfigFactory(stop_loss_micros=-1)),
+    ("config_drawdown_positive", lambda: CopyConfigFactory(max_drawdown_micros=0)),
+    ("leader_bankroll_positive", lambda: LeaderFactory(bankroll_micros=0)),
+    # standings
+    ("copied_sums_sane", lambda: copied(spent_micros=-1)),
+    ("copied_sums_sane", lambda: copied(received_micros=-1)),
+    ("copied_sums_sane", lambda: copied(fees_micros=-1)),
+    ("standing_stop_is_whole", lambda: Standing.objects.create(config=CopyConfigFactory(), exiting=True)),
+    ("standing_stop_is_whole", lambda: Standing.objects.create(config=CopyConfigFactory(), stopped_at=BEGINNING)),
     # signals
     ("group_totals_not_negative", lambda: SignalGroupFactory(acted_size_micros=-1)),
     ("group_totals_not_negative", lambda: SignalGroupFactory(acted_notional_micros=-1)),
@@ -241,6 +298,11 @@ UNIQUES: list[tuple[str, Callable[[], object]]] = [
     ("leader_position_once", same_leader_position_twice),
     ("trade_once_per_config_and_signal", same_copy_twice),
     ("archived_once_per_config_and_signal", lambda: twice(archived)),
+    ("referral_volume_once", same_volume_twice),
+    ("breaker_once", lambda: twice(breaker)),
+    ("carried_once", same_carry_twice),
+    ("copied_once", same_copied_twice),
+    ("copytrading_standing_config", same_standing_twice),
     ("lease_once", lambda: twice(lambda: ShardLease.objects.create(shard=0, of=1))),
     # unique=True of one column
     ("ledger_ledgerentry_key", lambda: twice(entry)),

@@ -14,7 +14,7 @@ from ledger.models import LedgerEntry
 from ledger.operations import write_entries
 from tests.factories import CopyConfigFactory, CopyTradeFactory, SignalFactory, columns_of, digest, trade_in
 
-GUARD = import_module("copytrading.migrations.0002_guard_states")
+GUARD = import_module("copytrading.migrations.0004_guard_reversal")
 
 PAIRS = [pair for pair in itertools.product(Status, Status) if pair[0] != pair[1]]
 
@@ -98,12 +98,12 @@ def test_saving_a_stale_object_cannot_take_a_move_back() -> None:
 @on_postgres
 @pytest.mark.django_db
 def test_one_illegal_row_undoes_the_whole_update() -> None:
-    legal, illegal = trade_in(Status.PENDING), trade_in(Status.EXECUTED)
-    with pytest.raises(IntegrityError, match="from EXECUTED to FAILED"), transaction.atomic():
+    legal, illegal = trade_in(Status.PENDING), trade_in(Status.SKIPPED)
+    with pytest.raises(IntegrityError, match="from SKIPPED to FAILED"), transaction.atomic():
         CopyTrade.objects.all().update(**columns_of(Status.FAILED))
     legal.refresh_from_db()
     illegal.refresh_from_db()
-    assert (legal.status, illegal.status) == (Status.PENDING, Status.EXECUTED)
+    assert (legal.status, illegal.status) == (Status.PENDING, Status.SKIPPED)
 
 
 @on_postgres
