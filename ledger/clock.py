@@ -1,4 +1,4 @@
-"""The Protocols of time, randomness and ids, on the lowest floor so that every floor may ask for them.
+"""The Protocols of time, CPU time, randomness and ids, on the lowest floor so that every floor may ask for them.
 
 Nothing above calls the operating system for these: an engine under test runs on virtual time and on a seed.
 """
@@ -23,6 +23,18 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Suspend the calling task for that many seconds of this clock."""
+        ...
+
+
+class CpuClock(Protocol):
+    """What was computed, not how long it took: counts that only rise, of which differences mean something."""
+
+    def process_ns(self) -> int:
+        """CPU nanoseconds of all threads of this process."""
+        ...
+
+    def thread_ns(self) -> int:
+        """CPU nanoseconds of the calling thread."""
         ...
 
 

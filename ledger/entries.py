@@ -7,7 +7,7 @@ realised profit before fees), fees, shares.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from ledger.units import Micros, Side
@@ -82,6 +82,49 @@ def fill_entries(fill: FillFacts) -> tuple[Entry, ...]:
     )
 
 
+def commission(referrer_id: int, amount_micros: int, *, key: str) -> Entry:
+    """What the operator owes a referrer from now on; the follower whose profit it is pays nothing of it."""
+    return Entry(
+        key=key,
+        kind="COMMISSION",
+        debit="operator:commissions",
+        credit=account(referrer_id, "commissions"),
+        asset=CASH,
+        amount_micros=amount_micros,
+    )
+
+
+def revalued(follower_id: int, gain_micros: int, *, key: str) -> Entry:
+    """Shares turn out to have cost more (a gain: less was lost on those sold) or less than booked; never zero."""
+    cost, profit = account(follower_id, "cost"), account(follower_id, "profit")
+    gain = gain_micros > 0
+    return Entry(
+        key=key,
+        kind="PROFIT" if gain else "LOSS",
+        debit=cost if gain else profit,
+        credit=profit if gain else cost,
+        asset=CASH,
+        amount_micros=abs(gain_micros),
+    )
+
+
+def opposite(entry: Entry) -> Entry:
+    """The transfer that undoes this one; its key follows from it, so that it can be written only once."""
+    return replace(entry, key=entry.key + _ANSWER, kind="REVERSAL", debit=entry.credit, credit=entry.debit)
+
+
+def unanswered(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Of all entries of a trade those that still stand: neither an opposite nor undone by one."""
+    listed = tuple(entries)
+    keys = {entry.key for entry in listed}
+    return tuple(e for e in listed if not e.key.endswith(_ANSWER) and e.key + _ANSWER not in keys)
+
+
+def bookings(entries: Iterable[Entry]) -> int:
+    """How often a fill of this trade was booked: each booking moves shares exactly once."""
+    return sum(entry.kind == "SHARES" for entry in entries)
+
+
 def net(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
     """Balance of each (account, asset): debits minus credits. Sums to zero for every asset."""
     sums: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -90,6 +133,8 @@ def net(entries: Iterable[Entry]) -> dict[tuple[str, str], int]:
         sums[entry.credit, entry.asset] -= entry.amount_micros
     return dict(sums)
 
+
+_ANSWER = ":REVERSAL"
 
 _Leg = tuple[str, str, str, str, int]
 

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from django.db import transaction
 
+from ledger.audit import AuditNote
 from ledger.entries import Entry, deposit
-from ledger.models import CashBalance, LedgerEntry
+from ledger.models import AuditEntry, CashBalance, LedgerEntry
+from ledger.rows import new_row
 from ledger.sql import insert_rows, upsert_rows
 
 
@@ -32,7 +34,7 @@ def lock_cash(follower_ids: Iterable[int]) -> dict[int, Cash]:
 def write_cash(cash: Mapping[int, Cash]) -> None:
     """Write locked cash rows back."""
     rows = [
-        CashBalance(follower_id=key, cash_micros=value.cash_micros, reserved_micros=value.reserved_micros)
+        new_row(CashBalance, follower_id=key, cash_micros=value.cash_micros, reserved_micros=value.reserved_micros)
         for key, value in sorted(cash.items())
     ]
     upsert_rows(CashBalance, rows, unique=("follower",), update=("cash_micros", "reserved_micros"))
@@ -41,7 +43,8 @@ def write_cash(cash: Mapping[int, Cash]) -> None:
 def write_entries(entries: Sequence[tuple[Entry, int | None]]) -> None:
     """Append entries, each with the id of its trade. A key that exists already is an IntegrityError: once is once."""
     rows = [
-        LedgerEntry(
+        new_row(
+            LedgerEntry,
             key=entry.key,
             kind=entry.kind,
             debit_account=entry.debit,
@@ -64,3 +67,21 @@ def deposit_cash(follower_ids: Sequence[int], amount_micros: int, *, key: str) -
             cash.cash_micros += amount_micros
         write_entries([(deposit(each, amount_micros, f"{key}:{each}"), None) for each in follower_ids])
         write_cash(held)
+
+
+def write_audit(notes: Sequence[AuditNote]) -> None:
+    """Append what people changed, in the transaction of the change itself: neither stands without the other."""
+    rows = [
+        AuditEntry(
+            actor=note.actor[:150],
+            action=note.action,
+            subject=note.subject,
+            subject_id=note.subject_id[:80],
+            label=note.label[:200],
+            before=dict(note.before),
+            after=dict(note.after),
+            why=note.why[:200],
+        )
+        for note in notes
+    ]
+    insert_rows(AuditEntry, rows)

@@ -5,12 +5,12 @@ each value costs ten times more in building and parsing than in executing (docs/
 the statement does not cross a socket, takes the ORM's own bulk insert and plain VALUES.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from operator import attrgetter
 from typing import Any, TypeVar
 
+import msgspec
 from django.db import connection, models
 from django.db.models.expressions import DatabaseDefault
 
@@ -70,24 +70,51 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
             rows, update_conflicts=True, unique_fields=list(unique), update_fields=list(update)
         )
         return
-    key = model._meta.pk.attname
     fields: list[Any] = [
         field
         for field in model._meta.concrete_fields
-        if field.attname != key and not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
+        if not field.primary_key and not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
     ]
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in fields)
-    conflict = ", ".join(quote(_column(model, name)) for name in unique)
-    sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
     values_of = attrgetter(*(field.attname for field in fields))
-    sql = (
-        f"INSERT INTO {quote(model._meta.db_table)} ({columns}) "  # noqa: S608  (identifiers come from the model)
-        f"SELECT {', '.join(f'v.c{n}' for n in range(len(fields)))} FROM {_recordset(fields)} "
-        f"ON CONFLICT ({conflict}) DO UPDATE SET {sets}"
-    )
+    sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
+    values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
     with connection.cursor() as cursor:
-        cursor.execute(sql, [_as_json(fields, [values_of(row) for row in rows])])
+        cursor.execute(
+            f"{_insert(model, fields)} {values} {_on_conflict(model, unique)} SET {sets}",
+            [_as_json(fields, [values_of(row) for row in rows])],
+        )
+
+
+def add_rows(
+    model: type[models.Model],
+    rows: Sequence[Sequence[Any]],
+    *,
+    unique: Sequence[str],
+    add: Sequence[str],
+    keep: Sequence[str] = (),
+) -> None:
+    """Insert rows, or add to the `add` columns of those that exist by their `unique` ones. Inside a transaction.
+
+    Each row gives the values of `unique`, `add` and `keep`, by field name; `keep` is only for new rows. Sums need
+    no reading and no lock before: each row is locked from here to the end of the transaction, in the order of
+    the unique columns, so that two batches never wait for each other. No two rows may be the same by them, and
+    each must alone satisfy the table's constraints: the database looks at them before it looks for the conflict.
+    """
+    if not rows:
+        return
+    fields: list[Any] = [model._meta.get_field(name) for name in (*unique, *add, *keep)]
+    ordered = sorted(rows, key=lambda row: tuple(row[: len(unique)]))
+    quote = connection.ops.quote_name
+    columns = [quote(_column(model, name)) for name in add]
+    sets = ", ".join(f"{column} = t.{column} + excluded.{column}" for column in columns)
+    postgres = connection.vendor == "postgresql"
+    source = "SELECT * FROM " + _recordset(fields) if postgres else "VALUES " + _lines(fields, len(rows))  # noqa: S608
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_insert(model, fields)} {source} {_on_conflict(model, unique)} SET {sets}",
+            [_as_json(fields, ordered)] if postgres else _flat(fields, ordered),
+        )
 
 
 def compare_and_set(
@@ -109,7 +136,7 @@ def compare_and_set(
     split = len(match)
     sets = ", ".join(f"{column} = {cell}" for column, cell in zip(columns[split:], cells[split:], strict=True))
     wheres = " AND ".join(f"t.{column} = {cell}" for column, cell in zip(columns[:split], cells[:split], strict=True))
-    source = _recordset(fields) if postgres else f"(VALUES {', '.join([_line(fields)] * len(rows))}) AS v"
+    source = _recordset(fields) if postgres else f"(VALUES {_lines(fields, len(rows))}) AS v"
     parameters = [_as_json(fields, rows)] if postgres else _flat(fields, rows)
     sql = (
         f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} "  # noqa: S608  (identifiers come from the model)
@@ -137,10 +164,14 @@ def _allocate_keys(cursor: Any, model: type[M], rows: Sequence[M]) -> None:
 def _copied(field: Any) -> Callable[[Any], Any] | None:
     """How COPY wants the values of a field, where it is not as they are."""
     if isinstance(field, models.JSONField):
-        return json.dumps
+        return _json_text
     if isinstance(field, Uint256Field):
         return lambda value: None if value is None else str(value)
     return None
+
+
+def _json_text(value: Any) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _recordset(fields: Sequence[Any]) -> str:
@@ -159,15 +190,25 @@ def _as_json(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> str:
             value = record[names[index]]
             record[names[index]] = None if value is None else str(value)
         records.append(record)
-    return json.dumps(records, default=datetime.isoformat)
+    return msgspec.json.encode(records).decode()
 
 
 def _flat(fields: Sequence[Any], rows: Sequence[Sequence[Any]]) -> list[Any]:
     return [field.get_db_prep_save(value, connection) for row in rows for field, value in zip(fields, row, strict=True)]
 
 
-def _line(fields: Sequence[Any]) -> str:
-    return f"({', '.join(['%s'] * len(fields))})"
+def _lines(fields: Sequence[Any], count: int) -> str:
+    return ", ".join([f"({', '.join(['%s'] * len(fields))})"] * count)
+
+
+def _insert(model: type[models.Model], fields: Sequence[Any]) -> str:
+    quote = connection.ops.quote_name
+    return f"INSERT INTO {quote(model._meta.db_table)} AS t ({', '.join(quote(field.column) for field in fields)})"
+
+
+def _on_conflict(model: type[models.Model], unique: Sequence[str]) -> str:
+    columns = ", ".join(connection.ops.quote_name(_column(model, name)) for name in unique)
+    return f"ON CONFLICT ({columns}) DO UPDATE"
 
 
 def _column(model: type[models.Model], name: str) -> str:
