@@ -1,47 +1,58 @@
-"""The one file of settings. Unknown or missing values stop the boot with a sentence.
+"""What Django and the web process are told. Unknown, wrong or missing values stop the boot with a sentence.
 
-Every number names its unit and the reason for its default. Nothing below `copytrading.wiring` reads this
-file: values are handed down as arguments.
+The engine's own settings are in `config.engine`, which says how one is added; each names its unit and its reason.
+Nothing below `copytrading.wiring` reads settings: values are handed down as arguments. Every setting may come from
+a file instead, which NAME_FILE names: SECRET_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE.
 """
 
-import re
-from pathlib import Path
-
-import environ
 from django.core.exceptions import ImproperlyConfigured
 
-from config.logs import configure_structlog
+from config.engine import *  # noqa: F403  (every name of that file is a setting)
+from config.engine import COPY_TRADING_LEASE_TTL_S, SUPERVISOR_SHARD_COUNT, SUPERVISOR_SHARD_INDEX
+from config.environment import BASE_DIR, declare
+from config.logs import configure_logs
+from config.redaction import secrets_of
+from config.theme import UNFOLD  # noqa: F401  (django-unfold reads it)
 
-BASE_DIR = Path(__file__).resolve().parent.parent
+# --- Pages --------------------------------------------------------------------------------------------
 
-env = environ.FileAwareEnv()
-"""Each secret may come from a file: SECRET_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE."""
+declare.group("Pages")
 
-# The demo brings everything it needs in its environment and must never meet an installation's database.
-if not env.str("SLIPSTREAM_DEMO", default=""):
-    environ.Env.read_env(str(BASE_DIR / ".env"))
-
-
-def number(name: str, *, default: int) -> int:
-    """A whole number from the environment. Raises ImproperlyConfigured with a sentence that names the setting."""
-    text = env.str(name, default=str(default)).strip()
-    if not re.fullmatch(r"-?[0-9]{1,15}", text):
-        raise ImproperlyConfigured(f"{name} must be a whole number, not {text[:40]!r}.")
-    return int(text)
-
-
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = declare.switch("DEBUG", default=False, meaning="Error pages show settings and queries; for development only.")
 
 DEV_SECRET_KEY = "insecure-key-for-demo-and-tests-only"  # noqa: S105  (refused by `check --deploy`)
-SECRET_KEY = env.str("SECRET_KEY", default=DEV_SECRET_KEY)
-
-ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
-# Origins whose pages may open the dashboard's websocket; beside them only the page's own host.
-DASHBOARD_ORIGINS: list[str] = env.list("DASHBOARD_ORIGINS", default=[])
-CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+SECRET_KEY = declare.secret(
+    "SECRET_KEY",
+    default=DEV_SECRET_KEY,
+    shown_default="a public key, refused by `check --deploy`",
+    meaning="Signs sessions and forms: a long random text.",
+)
+ALLOWED_HOSTS: list[str] = declare.words(
+    "ALLOWED_HOSTS",
+    default=("localhost", "127.0.0.1", "[::1]"),
+    meaning="Names under which the pages may be asked for.",
+)
+DASHBOARD_ORIGINS: list[str] = declare.words(
+    "DASHBOARD_ORIGINS",
+    default=(),
+    meaning="Origins whose pages may open the dashboard's websocket; beside them only the page's own host.",
+)
+CSRF_TRUSTED_ORIGINS: list[str] = declare.words(
+    "CSRF_TRUSTED_ORIGINS",
+    default=(),
+    meaning="Origins that may send forms, such as https://copy.example.org behind a proxy that changes Host.",
+)
+SECURE_PROXY = declare.switch(
+    "SECURE_PROXY",
+    default=False,
+    meaning="True behind a TLS proxy that sets X-Forwarded-Proto: cookies become secure and HTTP is redirected.",
+)
 
 INSTALLED_APPS = [
     "daphne",
+    # Before Django's admin: it puts its own site in place of Django's.
+    "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -91,7 +102,16 @@ TEMPLATES = [
 
 # --- Stores -------------------------------------------------------------------------------------------
 
-DATABASES = {"default": env.db_url("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'slipstream.sqlite3'}")}
+declare.group("Stores")
+
+DATABASES = {
+    "default": declare.database(
+        "DATABASE_URL",
+        default=f"sqlite:///{BASE_DIR / 'slipstream.sqlite3'}",
+        shown_default="sqlite:///slipstream.sqlite3",
+        meaning="sqlite:///PATH, or postgres://USER:PASSWORD@HOST/NAME for many followers or several shards.",
+    )
+}
 _engine = DATABASES["default"]["ENGINE"]
 if _engine == "django.db.backends.sqlite3":
     # IMMEDIATE: a read-then-write transaction takes the write lock at once instead of failing half-way
@@ -102,7 +122,7 @@ if _engine == "django.db.backends.sqlite3":
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
     }
-elif _engine == "django.db.backends.postgresql":
+else:
     DATABASES["default"].setdefault("OPTIONS", {})
     # A request's connection ends with it: its thread does too. Worker threads keep theirs (ledger/db.py).
     DATABASES["default"]["CONN_MAX_AGE"] = 0
@@ -112,14 +132,18 @@ elif _engine == "django.db.backends.postgresql":
         "options",
         "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",
     )
-else:
-    raise ImproperlyConfigured(f"DATABASE_URL: {_engine} is not supported; use sqlite:///… or postgres://…")
 
-REDIS_URL: str = env.str("REDIS_URL", default="")
-"""Empty: stores live in this process's memory (one machine, one shard)."""
-
-# Prefix of every Redis key, so that several installations can share a server.
-REDIS_PREFIX: str = env.str("REDIS_PREFIX", default="slipstream")
+REDIS_URL: str = declare.secret(
+    "REDIS_URL",
+    default="",
+    shown_default="empty",
+    meaning="redis://HOST:PORT/NUMBER. Empty: stores live in each process's memory (one machine, one shard).",
+)
+REDIS_PREFIX: str = declare.text(
+    "REDIS_PREFIX",
+    default="slipstream",
+    meaning="Before every key in Redis, so that several installations can share a server.",
+)
 
 if REDIS_URL:
     CACHES = {
@@ -147,9 +171,9 @@ USE_I18N = False
 USE_TZ = True
 # A day of every "daily" limit is the UTC day: no daylight saving in money.
 TIME_ZONE = "UTC"
+# Dates in lists and pages; Django asks its own formats of the language before the settings.
+FORMAT_MODULE_PATH = "config.formats"
 
-SECURE_PROXY = env.bool("SECURE_PROXY", default=False)
-"""True behind a TLS proxy that sets X-Forwarded-Proto: cookies become secure and HTTP is redirected."""
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Strict"
 CSRF_COOKIE_SAMESITE = "Strict"
@@ -158,86 +182,49 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = SECURE_PROXY
 if SECURE_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    # Probes ask this process itself, without the proxy.
+    SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
     SECURE_HSTS_SECONDS = 31_536_000  # one year, the value browsers' preload lists ask for
     SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
 
 # Bytes of a websocket message; the dashboard's are a few dozen. Daphne itself takes the same number as an option.
 DAPHNE_WEBSOCKET_MAX_MESSAGE_SIZE = DAPHNE_WEBSOCKET_MAX_FRAME_SIZE = 65_536
 
-# --- The engine ---------------------------------------------------------------------------------------
+# --- Logs ---------------------------------------------------------------------------------------------
 
-# Live execution comes with a later version; the switch exists so that `verify` can refuse to run beside it.
-ENABLE_REAL_TRADING: bool = env.bool("ENABLE_REAL_TRADING", default=False)
+declare.group("Logs")
 
-# Milliseconds that rows of one group are gathered before they become a signal. One taker's fills of a
-# transaction arrive within a few milliseconds of each other on the activity stream.
-COPY_TRADING_COALESCE_MS: int = number("COPY_TRADING_COALESCE_MS", default=20)
-# Signals waiting to be decided; at the bound the intake waits (replay) and nothing is dropped.
-COPY_TRADING_QUEUE_MAX: int = number("COPY_TRADING_QUEUE_MAX", default=1_000)
-# Copies decided and written in one transaction. Larger batches amortise round trips, smaller ones start sooner.
-COPY_TRADING_BATCH_COPIES: int = number("COPY_TRADING_BATCH_COPIES", default=500)
-# Orders under way at once; the bound on sockets and on what a crash leaves to ask about.
-COPY_TRADING_IN_FLIGHT_MAX: int = number("COPY_TRADING_IN_FLIGHT_MAX", default=2_000)
-# Milliseconds between group commits of outcomes.
-COPY_TRADING_OUTCOME_FLUSH_MS: int = number("COPY_TRADING_OUTCOME_FLUSH_MS", default=5)
-# Seconds after which a live signal is too old to copy. Stream delay is 2 to 3 s at p90 (polymarket.md 4.4).
-COPY_TRADING_STALE_AFTER_S: int = number("COPY_TRADING_STALE_AFTER_S", default=60)
-# Seconds an open order may stay without an answer before it becomes FAILED (EXPIRED).
-COPY_TRADING_EXPIRE_AFTER_S: int = number("COPY_TRADING_EXPIRE_AFTER_S", default=600)
-# Milliseconds that configs, limits and markets may be served from memory. Pauses are read fresh.
-COPY_TRADING_CONFIG_CACHE_MS: int = number("COPY_TRADING_CONFIG_CACHE_MS", default=1_000)
-# Milliseconds between lines of stage metrics in the log.
-COPY_TRADING_METRICS_INTERVAL_MS: int = number("COPY_TRADING_METRICS_INTERVAL_MS", default=10_000)
-# Milliseconds that SIGTERM may take: sources stop, the queue drains, sends finish.
-COPY_TRADING_DRAIN_MS: int = number("COPY_TRADING_DRAIN_MS", default=10_000)
-# Seconds a shard lease lives without its heartbeat.
-COPY_TRADING_LEASE_TTL_S: int = number("COPY_TRADING_LEASE_TTL_S", default=15)
+LOG_LEVEL: str = declare.choice(
+    "LOG_LEVEL",
+    default="INFO",
+    options=("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"),
+    meaning="Less important lines are left out.",
+)
+LOG_JSON: bool | None = declare.switch_or_auto(
+    "LOG_JSON",
+    meaning="One JSON object a line, or sentences for people; `auto`: sentences on a terminal, JSON otherwise.",
+)
+LOGGING_CONFIG = None  # `configure_logs` sets up the standard library's logging too, so that all lines look alike.
+configure_logs(
+    level=LOG_LEVEL,
+    as_json=LOG_JSON,
+    secrets=secrets_of(SECRET_KEY, REDIS_URL, str(DATABASES["default"].get("PASSWORD", ""))),
+)
+
+# --- Together -----------------------------------------------------------------------------------------
+
+if not SECRET_KEY:
+    raise ImproperlyConfigured("SECRET_KEY is empty; set it to a long random text, or leave it out to try things.")
 if COPY_TRADING_LEASE_TTL_S < 5:
     # A holder stops trusting its lease two seconds before it could end.
     raise ImproperlyConfigured("COPY_TRADING_LEASE_TTL_S must be at least 5 seconds.")
-# Threads of the database door; each holds one connection.
-COPY_TRADING_DB_THREADS: int = number("COPY_TRADING_DB_THREADS", default=4)
-# Skip everything that spends: plan, sign, and write SKIPPED (DRY_RUN).
-COPY_TRADING_DRY_RUN: bool = env.bool("COPY_TRADING_DRY_RUN", default=False)
-# Followers that may trade, as wallet addresses; empty allows all.
-COPY_TRADING_FOLLOWER_ALLOWLIST: list[str] = env.list("COPY_TRADING_FOLLOWER_ALLOWLIST", default=[])
+if not 0 <= SUPERVISOR_SHARD_INDEX < SUPERVISOR_SHARD_COUNT:
+    raise ImproperlyConfigured("SUPERVISOR_SHARD_INDEX must lie below SUPERVISOR_SHARD_COUNT, and not below 0.")
 
-# Money limits in whole dollars, 0 = none. They hold for all followers together, or for each market.
-COPY_TRADING_MAX_PER_TRADE_USD: int = number("COPY_TRADING_MAX_PER_TRADE_USD", default=10_000)
-COPY_TRADING_GLOBAL_HOURLY_USD: int = number("COPY_TRADING_GLOBAL_HOURLY_USD", default=0)
-COPY_TRADING_GLOBAL_DAILY_USD: int = number("COPY_TRADING_GLOBAL_DAILY_USD", default=0)
-COPY_TRADING_GLOBAL_HOURLY_COUNT: int = number("COPY_TRADING_GLOBAL_HOURLY_COUNT", default=0)
-COPY_TRADING_GLOBAL_DAILY_COUNT: int = number("COPY_TRADING_GLOBAL_DAILY_COUNT", default=0)
-COPY_TRADING_MARKET_HOURLY_USD: int = number("COPY_TRADING_MARKET_HOURLY_USD", default=0)
-COPY_TRADING_MARKET_DAILY_USD: int = number("COPY_TRADING_MARKET_DAILY_USD", default=0)
-COPY_TRADING_MARKET_HOURLY_COUNT: int = number("COPY_TRADING_MARKET_HOURLY_COUNT", default=0)
-COPY_TRADING_MARKET_DAILY_COUNT: int = number("COPY_TRADING_MARKET_DAILY_COUNT", default=0)
-
-# --- The paper venue ----------------------------------------------------------------------------------
-
-# Full spread of a book made around the leader's price, in basis points of the price (0: a copy meets the
-# leader's own price, rounded away from it to the tick), and the shares on each of its levels.
-PAPER_SPREAD_BPS: int = number("PAPER_SPREAD_BPS", default=0)
-PAPER_DEPTH_SHARES: int = number("PAPER_DEPTH_SHARES", default=5_000)
-# Milliseconds before the venue answers, and the largest random addition.
-PAPER_LATENCY_MS: int = number("PAPER_LATENCY_MS", default=0)
-PAPER_JITTER_MS: int = number("PAPER_JITTER_MS", default=0)
-# Of 10,000 orders, how many are refused, answered with a lost reply, or lost on the way.
-PAPER_REJECT_BPS: int = number("PAPER_REJECT_BPS", default=0)
-PAPER_LOST_ANSWER_BPS: int = number("PAPER_LOST_ANSWER_BPS", default=0)
-PAPER_LOST_REQUEST_BPS: int = number("PAPER_LOST_REQUEST_BPS", default=0)
-# Pretend dollars a paper follower starts with.
-PAPER_START_USD: int = number("PAPER_START_USD", default=10_000)
-
-# --- Logs ---------------------------------------------------------------------------------------------
-
-LOG_LEVEL: str = env.str("LOG_LEVEL", default="INFO")
-LOG_JSON: bool = env.bool("LOG_JSON", default=False)
-LOGGING = {
-    "version": 1,
-    "disable_existing_loggers": False,
-    "formatters": {"plain": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "plain"}},
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
-}
-configure_structlog(level=LOG_LEVEL, as_json=LOG_JSON)
+# supervisord itself tells its children these.
+OF_SUPERVISORD = frozenset(
+    {"SUPERVISOR_ENABLED", "SUPERVISOR_SERVER_URL", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"}
+)
+declare.refuse_unknown(("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "COMMISSION_"), spared=OF_SUPERVISORD)
+SETTINGS = declare.settings
+"""Every setting, as `manage.py settings` lists it."""

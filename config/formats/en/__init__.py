@@ -1,0 +1,1 @@
+"""How moments and days are written where pages are in English: the only language there is."""
