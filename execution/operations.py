@@ -1,10 +1,15 @@
 """Writes about markets and positions, inside the caller's transaction."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
+from django.db import transaction
+
+from execution.gamma import MarketDescription
 from execution.models import Market, Position
+from ledger.rows import new_row
 from ledger.sql import upsert_rows
 
 
@@ -80,7 +85,8 @@ def write_positions(positions: Mapping[PositionKey, Held]) -> None:
     """Write locked (or new) positions back."""
     columns = ("size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
     rows = [
-        Position(
+        new_row(
+            Position,
             follower_id=key[0],
             token_id=key[1],
             condition_id=held.condition_id,
@@ -113,6 +119,71 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
         _filled(market, named[key])
         if (market.first_token_id, market.second_token_id) != before:
             market.save(update_fields=["first_token_id", "second_token_id", "first_outcome", "second_outcome"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loaded:
+    """How many markets a load met for the first time, changed, and found as they were."""
+
+    new: int = 0
+    changed: int = 0
+    same: int = 0
+
+
+def load_markets(descriptions: Sequence[MarketDescription], now: datetime) -> Loaded:
+    """Write what the venue says about these markets, and when it was read, in one short transaction.
+
+    What a description leaves out stays as it is, and so do the operator's limits. Of several descriptions of a
+    market the last one wins, fact by fact. A few hundred at a time: the rows are locked until the end.
+    """
+    wanted: dict[str, dict[str, object]] = {}
+    for each in descriptions:
+        wanted.setdefault(each.condition_id, {}).update(_known_columns(each))
+    with transaction.atomic():
+        found = set(Market.objects.filter(condition_id__in=list(wanted)).values_list("condition_id", flat=True))
+        missing = [Market(condition_id=key) for key in sorted(wanted.keys() - found)]
+        # Created bare and locked then: a row that a trade creates meanwhile keeps what it has learned.
+        Market.objects.bulk_create(missing, ignore_conflicts=True)
+        locked = Market.objects.select_for_update().filter(condition_id__in=list(wanted)).order_by("condition_id")
+        rows = list(locked)
+        differing = {row.condition_id for row in rows if _described(row, wanted[row.condition_id], now)}
+        for row in rows:
+            # The conflict to find is that of the condition, and SQLite would meet that of the key first.
+            row.pk = None
+        upsert_rows(Market, rows, unique=("condition_id",), update=(*DESCRIBED, "loaded_at"))
+    return Loaded(new=len(missing), changed=len(found & differing), same=len(found - differing))
+
+
+DESCRIBED = (
+    *("version", "title", "slug", "category", "neg_risk", "accepting_orders", "closed", "ends_at"),
+    *("tick_micros", "min_size_micros", "fee_rate_bps", "fee_exponent", "liquidity_micros", "volume_micros"),
+    *("first_token_id", "second_token_id", "first_outcome", "second_outcome"),
+    *("first_price_micros", "second_price_micros"),
+)
+"""The columns of a market that its description may fill."""
+
+
+def _known_columns(each: MarketDescription) -> dict[str, object]:
+    columns: dict[str, object] = {
+        name: value for name in DESCRIBED if (value := getattr(each, name, None)) is not None and value != ""
+    }
+    pairs = (("token_id", each.tokens), ("outcome", each.outcomes), ("price_micros", each.prices_micros))
+    for name, pair in pairs:
+        if pair is not None:
+            named = zip(("first", "second"), pair, strict=True)
+            columns |= {f"{place}_{name}": value for place, value in named if value != ""}
+    if each.fee is not None:
+        columns |= {"fee_rate_bps": each.fee.rate_bps, "fee_exponent": each.fee.exponent}
+    return columns
+
+
+def _described(row: Market, columns: Mapping[str, object], now: datetime) -> bool:
+    """Set the columns; whether one of them had another value."""
+    changed = any(getattr(row, name) != value for name, value in columns.items())
+    for name, value in columns.items():
+        setattr(row, name, value)
+    row.loaded_at = now
+    return changed
 
 
 def _filled(market: Market, by_index: Mapping[int, NamesMarket]) -> Market:

@@ -3,20 +3,41 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.db.models import Sum
+
+from execution.about import UNKNOWN_ABOUT, MarketAbout
 from execution.fees import FeeTerms
 from execution.models import Market, Position
 from execution.preflight import MarketTerms
 from guardrails.budgets import PeriodBounds
 from guardrails.models import SpendingLimits
+from ledger.models import CashBalance
 from ledger.units import Micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketFacts:
-    """A market's order terms, and the operator's own bounds for it."""
+    """A market's order terms, the operator's own bounds for it, what it is about, and its two tokens."""
 
     terms: MarketTerms
     bounds: PeriodBounds
+    about: MarketAbout = UNKNOWN_ABOUT
+    first_token_id: int | None = None
+    second_token_id: int | None = None
+    first_price_micros: Micros | None = None
+    second_price_micros: Micros | None = None
+
+    def complement_of(self, token_id: int) -> int | None:
+        """The market's other token; None for a token that is not one of the two, or while the other is not known."""
+        if token_id == self.first_token_id:
+            return self.second_token_id
+        return self.first_token_id if token_id == self.second_token_id else None
+
+    def price_of(self, token_id: int) -> Micros | None:
+        """What the venue's description said a share of this token is worth; None when it is not known."""
+        if token_id == self.first_token_id:
+            return self.first_price_micros
+        return self.second_price_micros if token_id == self.second_token_id else None
 
 
 def bounds_of(row: SpendingLimits) -> PeriodBounds:
@@ -45,6 +66,20 @@ def holdings(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tupl
     }
 
 
+def bankrolls(follower_ids: Iterable[int]) -> dict[int, Micros]:
+    """All that these followers have: cash, also its reserved part, and open positions at what they cost.
+
+    No id, no query.
+    """
+    wanted = set(follower_ids)
+    if not wanted:
+        return {}
+    cash = dict(CashBalance.objects.filter(follower_id__in=wanted).values_list("follower_id", "cash_micros"))
+    held = Position.objects.filter(follower_id__in=wanted, size_micros__gt=0).values_list("follower_id")
+    costs = dict(held.annotate(cost=Sum("cost_micros")).values_list("follower_id", "cost"))
+    return {each: Micros(max(0, cash.get(each, 0) + costs.get(each, 0))) for each in wanted}
+
+
 def _facts(row: Market) -> MarketFacts:
     return MarketFacts(
         terms=MarketTerms(
@@ -57,4 +92,19 @@ def _facts(row: Market) -> MarketFacts:
             fee=FeeTerms(rate_bps=row.fee_rate_bps, exponent=row.fee_exponent),
         ),
         bounds=bounds_of(row),
+        about=MarketAbout(
+            ends_at=row.ends_at,
+            liquidity_micros=_micros(row.liquidity_micros),
+            volume_micros=_micros(row.volume_micros),
+            category=row.category,
+            title=row.title,
+        ),
+        first_token_id=row.first_token_id,
+        second_token_id=row.second_token_id,
+        first_price_micros=_micros(row.first_price_micros),
+        second_price_micros=_micros(row.second_price_micros),
     )
+
+
+def _micros(value: int | None) -> Micros | None:
+    return None if value is None else Micros(value)

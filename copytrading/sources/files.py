@@ -44,7 +44,7 @@ DEPTH_MAX = 100
 """Lists and objects inside each other; recorded rows have four."""
 
 _BRACKETS = re.compile(r"[\[\]{}]")
-_LINE_SUFFIXES = (".jsonl", ".ndjson")
+LINE_SUFFIXES = (".jsonl", ".ndjson")
 _SHAPES = "an array of rows or frames, {data: [...]}, {events: [...]}, or one of these or a row per line"
 
 
@@ -69,7 +69,7 @@ def read_file(path: Path) -> tuple[Reading, ...]:
     """
     name = printable(path.name, 200)
     try:
-        items = _items(_text(path, name), name)
+        items = _items(read_text(path, name), name)
         repeated = repeated_blocks([item.fingerprint for item in items])
     except RecursionError:
         raise UnreadableFile(f"{name}: its JSON is nested too deeply") from None
@@ -117,7 +117,7 @@ def _reading(item: _Item) -> Reading:
 def _items(text: str, name: str) -> list[_Item]:
     if not text.strip():
         raise UnreadableFile(f"{name}: the file is empty")
-    if name.removesuffix(".gz").endswith(_LINE_SUFFIXES):
+    if name.removesuffix(".gz").endswith(LINE_SUFFIXES):
         return _items_of_lines(text, name)
     try:
         document = _decode(text)
@@ -193,7 +193,8 @@ def _begins_with_a_line_of_json(text: str) -> bool:
         return False
 
 
-def _text(path: Path, name: str) -> str:
+def read_text(path: Path, name: str) -> str:
+    """The text of a file, unpacked if it is gzip. Raises UnreadableFile; `name` is what its sentence calls the file."""
     raw = _bytes(path, name)
     if raw.startswith(b"\x1f\x8b") or name.endswith(".gz"):
         try:
