@@ -1,14 +1,20 @@
 """Which of many wishes fit into budgets, follower by follower in a stated order. Pure.
 
-The same function rules on locked rows in the prewrite, so its answer is final there.
+The same function rules on locked rows in the prewrite, so its answer is final there. Each copy looks at up to eight
+budgets three times over, so what names and bounds them are plain tuples, made once for a window (docs/benchmarks.md).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
 
 from guardrails.intents import Reason, Refusal, Unit
+
+CACHED_MAX = 65_536
+"""Windows, bounds and masks remembered: far above the followers, leaders and markets at work within an hour."""
 
 
 class BudgetScope(StrEnum):
@@ -27,8 +33,7 @@ class Period(StrEnum):
     DAY = "DAY"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class BudgetKey:
+class BudgetKey(NamedTuple):
     """One budget row; sorting by it is the order in which rows are locked."""
 
     scope: BudgetScope
@@ -62,8 +67,7 @@ class Wish:
     budgets: tuple[tuple[BudgetKey, Bound], ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeriodBounds:
+class PeriodBounds(NamedTuple):
     """The four bounds that an operator may set for one leader, market or follower, or for all."""
 
     hourly_micros: int | None = None
@@ -78,19 +82,34 @@ _BITS = {
 }
 
 
+NOTHING_SPENT = Spent()
+
+
+@lru_cache(maxsize=CACHED_MAX)
 def window_start(period: Period, now: datetime) -> datetime:
     """The start of the window that holds `now` (aware, UTC)."""
     hour = now.replace(minute=0, second=0, microsecond=0)
     return hour if period is Period.HOUR else hour.replace(hour=0)
 
 
-def bounded(scope: BudgetScope, key: str, bounds: PeriodBounds, *, now: datetime) -> Iterable[tuple[BudgetKey, Bound]]:
+def bounded(
+    scope: BudgetScope, key: str, bounds: PeriodBounds, *, now: datetime
+) -> tuple[tuple[BudgetKey, Bound], ...]:
     """The budgets that these bounds make necessary; a period without a bound is not counted."""
+    return _bounded(scope, key, bounds, window_start(Period.HOUR, now))
+
+
+@lru_cache(maxsize=CACHED_MAX)
+def _bounded(
+    scope: BudgetScope, key: str, bounds: PeriodBounds, hour_at: datetime
+) -> tuple[tuple[BudgetKey, Bound], ...]:
     hour = Bound(bounds.hourly_micros, bounds.hourly_count)
     day = Bound(bounds.daily_micros, bounds.daily_count)
-    for period, bound in ((Period.HOUR, hour), (Period.DAY, day)):
-        if bound.money_micros is not None or bound.count is not None:
-            yield BudgetKey(scope, key, period, window_start(period, now)), bound
+    return tuple(
+        (BudgetKey(scope, key, period, window_start(period, hour_at)), bound)
+        for period, bound in ((Period.HOUR, hour), (Period.DAY, day))
+        if bound.money_micros is not None or bound.count is not None
+    )
 
 
 def mask_of(keys: Iterable[BudgetKey]) -> int:
@@ -103,18 +122,20 @@ def mask_of(keys: Iterable[BudgetKey]) -> int:
 
 def keys_of(mask: int, keys: Mapping[BudgetScope, str], decided_at: datetime) -> tuple[BudgetKey, ...]:
     """The budgets that granted a copy, from its mask, its ids and the moment of its decision."""
-    return tuple(
-        BudgetKey(scope, keys[scope], period, window_start(period, decided_at))
-        for (scope, period), bit in _BITS.items()
-        if mask & bit
-    )
+    windows = _windows(mask, window_start(Period.HOUR, decided_at))
+    return tuple(BudgetKey(scope, keys[scope], period, starts_at) for scope, period, starts_at in windows)
+
+
+@lru_cache(maxsize=CACHED_MAX)
+def _windows(mask: int, hour_at: datetime) -> tuple[tuple[BudgetScope, Period, datetime], ...]:
+    return tuple((scope, period, window_start(period, hour_at)) for (scope, period), bit in _BITS.items() if mask & bit)
 
 
 def refusals(wish: Wish, spent: Mapping[BudgetKey, Spent]) -> tuple[Refusal, ...]:
     """Every bound that this wish would pass, with the total it would reach."""
     found: list[Refusal] = []
     for key, bound in wish.budgets:
-        now = spent.get(key, Spent())
+        now = spent.get(key, NOTHING_SPENT)
         money, count = now.micros + wish.cost_micros, now.count + wish.counts
         if bound.money_micros is not None and money > bound.money_micros:
             found.append(Refusal(_reason(key, "LIMIT"), money, bound.money_micros, Unit.MONEY))
@@ -126,7 +147,7 @@ def refusals(wish: Wish, spent: Mapping[BudgetKey, Spent]) -> tuple[Refusal, ...
 def take(wish: Wish, spent: dict[BudgetKey, Spent]) -> None:
     """Add a granted wish to its budgets."""
     for key, _bound in wish.budgets:
-        now = spent.get(key, Spent())
+        now = spent.get(key, NOTHING_SPENT)
         spent[key] = Spent(now.micros + wish.cost_micros, now.count + wish.counts)
 
 

@@ -15,6 +15,7 @@ class Unit(StrEnum):
     PRICE = "price"
     BPS = "bps"
     SECONDS = "seconds"
+    DAYS = "days"
     COUNT = "count"
     NONE = ""
 
@@ -24,6 +25,7 @@ class Reason(StrEnum):
 
     # Sizing
     BELOW_MINIMUM = "BELOW_MINIMUM"
+    ACCUMULATED = "ACCUMULATED"
     ALREADY_COPIED = "ALREADY_COPIED"
     NOTHING_TO_SELL = "NOTHING_TO_SELL"
     LEADER_POSITION_UNKNOWN = "LEADER_POSITION_UNKNOWN"
@@ -32,11 +34,24 @@ class Reason(StrEnum):
     BELOW_TRIGGER = "BELOW_TRIGGER"
     MAX_ODDS = "MAX_ODDS"
     STALE_SIGNAL = "STALE_SIGNAL"
+    MAX_DAYS_OUT = "MAX_DAYS_OUT"
+    MIN_LIQUIDITY = "MIN_LIQUIDITY"
+    MIN_VOLUME = "MIN_VOLUME"
+    CATEGORY_FILTERED = "CATEGORY_FILTERED"
+    KEYWORD_FILTERED = "KEYWORD_FILTERED"
+    MAX_PER_MARKET = "MAX_PER_MARKET"
+    FACT_MISSING = "FACT_MISSING"
+    # Stops
+    TAKE_PROFIT = "TAKE_PROFIT"
+    STOP_LOSS = "STOP_LOSS"
+    MAX_DRAWDOWN = "MAX_DRAWDOWN"
+    EXIT_GIVEN_UP = "EXIT_GIVEN_UP"
     # Guardrails
     GLOBAL_PAUSE = "GLOBAL_PAUSE"
     FOLLOWER_PAUSED = "FOLLOWER_PAUSED"
     LEADER_PAUSED = "LEADER_PAUSED"
     MARKET_PAUSED = "MARKET_PAUSED"
+    BREAKER_OPEN = "BREAKER_OPEN"
     NOT_ALLOWED = "NOT_ALLOWED"
     MAX_PER_TRADE = "MAX_PER_TRADE"
     DRY_RUN = "DRY_RUN"
@@ -76,8 +91,12 @@ class Reason(StrEnum):
     OVERCOUNT = "OVERCOUNT"
     LATE_FILL = "LATE_FILL"
     OVERSOLD = "OVERSOLD"
+    REVERSED = "REVERSED"
+    PAID_COMMISSION_REVERSED = "PAID_COMMISSION_REVERSED"
     NO_SUBSCRIBERS = "NO_SUBSCRIBERS"
     DEAD_LETTER = "DEAD_LETTER"
+    BREAKER_OPENED = "BREAKER_OPENED"
+    BREAKER_CLOSED = "BREAKER_CLOSED"
 
 
 _MICROS_UNITS = frozenset({Unit.SHARES, Unit.MONEY, Unit.PRICE})
@@ -85,17 +104,34 @@ _MICROS_UNITS = frozenset({Unit.SHARES, Unit.MONEY, Unit.PRICE})
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One reason with the value seen and the limit it passed; micros where the unit says so."""
+    """One reason with the value seen and the limit it passed; micros where the unit says so.
+
+    `subject` names in a few words what was missing or met, where a number cannot.
+    """
 
     reason: Reason
     value: int | None = None
     limit: int | None = None
     unit: Unit = Unit.NONE
+    subject: str = ""
 
     def __str__(self) -> str:
         if self.value is None:
-            return self.reason.value
-        return f"{self.reason.value} (value {self._show(self.value)}, limit {self._show(self.limit)})"
+            return f"{self.reason.value} ({self.subject})" if self.subject else self.reason.value
+        about = f"{self.subject}, " if self.subject else ""
+        return f"{self.reason.value} ({about}value {self._show(self.value)}, limit {self._show(self.limit)})"
+
+    def as_json(self) -> dict[str, object]:
+        """As rows keep it: value and limit in the unit's micros or whole numbers, the subject where there is one."""
+        told: dict[str, object] = {
+            "reason": self.reason.value,
+            "value": self.value,
+            "limit": self.limit,
+            "unit": self.unit.value,
+        }
+        if self.subject:
+            told["subject"] = self.subject
+        return told
 
     def _show(self, number: int | None) -> str:
         if number is None:
@@ -109,7 +145,7 @@ class TradeIntent:
     """What one follower would like to do about one signal, before prices and budgets.
 
     `cost_micros` is measured at the limit price and rounded up; `counts` is 0 for a later part of a group
-    that was already counted.
+    that was already counted; `taken_micros` of the size are shares that earlier copies had put aside.
     """
 
     config_id: int
@@ -125,6 +161,7 @@ class TradeIntent:
     slippage_bps_max: int
     counts: int
     notes: tuple[Reason, ...] = ()
+    taken_micros: Micros = Micros(0)  # noqa: RUF009  # a number, for ever the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +173,7 @@ class Facts:
     follower_paused: bool = False
     leader_paused: bool = False
     market_paused: bool = False
+    breaker_open: bool = False
     follower_allowed: bool = True
     dry_run: bool = False
 

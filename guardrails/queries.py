@@ -1,8 +1,12 @@
 """Reads of the guardrails, returned as frozen values."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from guardrails.models import Scope, Switch
+from django.db.models import Q
+
+from guardrails.breakers import Circuit, Kind, State, circuit_of
+from guardrails.models import Breaker, Scope, Switch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +46,37 @@ def switches() -> Switches:
     dry = frozenset((scope, key) for kind, scope, key in rows if kind == Switch.Kind.DRY_RUN)
     everything = (Scope.GLOBAL.value, "")
     return Switches(global_pause=everything in paused, global_dry_run=everything in dry, paused=paused, dry=dry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerRow:
+    """A breaker as the database has it; `changed_by` is the person of an override, empty for itself."""
+
+    id: int
+    kind: Kind
+    scope: str
+    key: str
+    circuit: Circuit
+    why: str
+    changed_by: str
+    version: int
+
+
+def breakers(followers: Iterable[str] = ()) -> tuple[BreakerRow, ...]:
+    """The breakers of the venue, those that are not closed, and those of these followers; one small query."""
+    wanted = ~Q(state=Breaker.State.CLOSED) | Q(scope=Scope.GLOBAL) | Q(scope=Scope.FOLLOWER, key__in=list(followers))
+    return tuple(breaker_row(row) for row in Breaker.objects.filter(wanted).order_by("pk"))
+
+
+def breaker_row(row: Breaker) -> BreakerRow:
+    """A row as a value."""
+    return BreakerRow(
+        id=row.pk,
+        kind=Kind(row.kind),
+        scope=row.scope,
+        key=row.key,
+        circuit=circuit_of(State(row.state), row.counts, opened_at=row.opened_at, probe_at=row.probe_at),
+        why=row.why,
+        changed_by=row.changed_by,
+        version=row.version,
+    )

@@ -32,6 +32,11 @@ def market_pause(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal
     return Refusal(Reason.MARKET_PAUSED) if facts.market_paused else None
 
 
+def breaker(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal | None:
+    """Nothing that an open circuit breaker holds back: a venue's everything, a losing follower's buys."""
+    return Refusal(Reason.BREAKER_OPEN) if facts.breaker_open else None
+
+
 def allowlist(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal | None:
     """Where an allowlist is set, only its followers trade."""
     return None if facts.follower_allowed else Refusal(Reason.NOT_ALLOWED)
@@ -50,7 +55,7 @@ def dry_run(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal | No
     return Refusal(Reason.DRY_RUN) if facts.dry_run else None
 
 
-PAUSES: tuple[Rule, ...] = (global_pause, follower_pause, leader_pause, market_pause)
+PAUSES: tuple[Rule, ...] = (global_pause, follower_pause, leader_pause, market_pause, breaker)
 """Asked before the plan, and once more at the last hop before the bytes leave."""
 
 BEFORE_PLAN: tuple[Rule, ...] = (*PAUSES, allowlist, max_per_trade)

@@ -34,6 +34,7 @@ TROUBLES = {
     "follower_pause": (replace(FINE, follower_paused=True), Reason.FOLLOWER_PAUSED),
     "leader_pause": (replace(FINE, leader_paused=True), Reason.LEADER_PAUSED),
     "market_pause": (replace(FINE, market_paused=True), Reason.MARKET_PAUSED),
+    "breaker": (replace(FINE, breaker_open=True), Reason.BREAKER_OPEN),
     "allowlist": (replace(FINE, follower_allowed=False), Reason.NOT_ALLOWED),
     "dry_run": (replace(FINE, dry_run=True), Reason.DRY_RUN),
 }
@@ -82,15 +83,16 @@ def test_pauses_come_first_and_the_dry_run_last() -> None:
     assert [rule.__name__ for rule in AFTER_PLAN] == ["dry_run"]
 
 
-@given(st.tuples(*[st.booleans()] * 6))
+@given(st.tuples(*[st.booleans()] * 7))
 def test_every_refusal_is_kept_in_the_order_of_the_rules(wrong: tuple[bool, ...]) -> None:
-    one, follower, leader, market, stranger, dry = wrong
+    one, follower, leader, market, breaker, stranger, dry = wrong
     facts = Facts(
         now=BEGINNING,
         global_pause=one,
         follower_paused=follower,
         leader_paused=leader,
         market_paused=market,
+        breaker_open=breaker,
         follower_allowed=not stranger,
         dry_run=dry,
     )
