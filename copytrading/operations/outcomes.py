@@ -4,24 +4,24 @@ Every move names the row's status, lock token and lease term as the caller saw t
 that row; ledger entries, cash, shares and budgets move only for the rows that did change.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
+from copytrading.costs import NO_COSTS, Costs
 from copytrading.models import CopyTrade
-from copytrading.states import OPEN, Actor, Status, check_move
-from execution.operations import Held, PositionKey, lock_positions, write_positions
-from execution.ports import Fill
-from execution.positions import Holding, after_fill
+from copytrading.operations.booking import move_money
+from copytrading.operations.moves import Move
+from copytrading.states import OPEN, IllegalMove, Status, check_move
 from guardrails.budgets import BudgetKey, BudgetScope, Spent, keys_of
-from guardrails.intents import Reason, Refusal, Unit
+from guardrails.intents import Reason, Refusal
 from guardrails.operations import record_events, release_budgets
-from ledger.entries import Entry, FillFacts, fill_entries, found_shares
-from ledger.operations import Cash, lock_cash, write_cash, write_entries
+from ledger.commissions import NO_TIERS, Tiers
 from ledger.sql import compare_and_set
-from ledger.units import Micros, Side, cost_up
+from ledger.units import Side, cost_up
+
+__all__ = ["WATCH_FOR", "Move", "postpone", "record_outcomes", "take_over"]
 
 WATCH_FOR = timedelta(hours=24)
 """How long a FAILED order is asked about: late fills were seen after minutes, never after a day."""
@@ -49,37 +49,55 @@ _ASSIGN = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
-    """A change of one row, as its mover saw the row. `fill` for EXECUTED; `refusal` says why it FAILED."""
+def record_outcomes(
+    moves: Sequence[Move], *, now: datetime, costs: Costs = NO_COSTS, tiers: Tiers = NO_TIERS
+) -> set[int]:
+    """Take the moves whose rows still are as they were seen; the ids that moved. `tiers` are those of commissions.
 
-    row: CopyTrade
-    to: Status
-    actor: Actor
-    fill: Fill | None = None
-    refusal: Refusal | None = None
-    submitted_at: datetime | None = None
-    executor: str = ""
-    next_retry_at: datetime | None = None
-
-
-def record_outcomes(moves: Sequence[Move], *, now: datetime) -> set[int]:
-    """Take the moves whose rows still are as they were seen; the ids that moved.
-
-    Raises IllegalMove before anything is written when the table of states forbids one of them.
+    Raises IllegalMove before anything is written when the table of states forbids one of them, or when one takes
+    a booked fill back: `reversals.reverse_fill` does that.
     """
     for move in moves:
         check_move(Status(move.row.status), move.to, move.actor)
+        if move.undoes:
+            raise IllegalMove(f"copy trade {move.row.pk} was filled; only a reversal takes that back")
     with transaction.atomic():
-        moved = compare_and_set(CopyTrade, match=_MATCH, assign=_ASSIGN, rows=[_values(m, now) for m in moves])
+        moved = take_moves(moves, now=now, costs=costs)
         winners = [move for move in moves if move.row.pk in moved]
-        _release_budgets([move for move in winners if Side(move.row.side) is Side.BUY])
-        _move_money(winners, now)
+        with costs.measure("outcome.money"):
+            move_money(winners, now=now, tiers=tiers)
         refused = [(move.row.pk, move.refusal) for move in winners if move.refusal is not None]
         record_events(refused, now=now)
-        late = [move for move in winners if Status(move.row.status) is Status.FAILED]
+        late = [move for move in winners if move.wakes]
         record_events([(move.row.pk, Refusal(Reason.LATE_FILL)) for move in late], now=now)
+        # Last: these rows are shared by all followers, and whoever holds one holds up every prewrite.
+        with costs.measure("outcome.budgets"):
+            give_back_budgets(winners)
     return moved
+
+
+def take_moves(moves: Sequence[Move], *, now: datetime, costs: Costs = NO_COSTS) -> set[int]:
+    """Change the rows that still are as they were seen, and nothing else; the ids that moved. In a transaction."""
+    with costs.measure("outcome.rows"):
+        values = [_values(move, now) for move in moves]
+    with costs.measure("outcome.update"):
+        return compare_and_set(CopyTrade, match=_MATCH, assign=_ASSIGN, rows=values)
+
+
+def give_back_budgets(moves: Sequence[Move]) -> None:
+    """What buys that came to their end were granted and did not use; a late fill takes it again. In a transaction."""
+    back: list[tuple[BudgetKey, Spent]] = []
+    for move in moves:
+        row, fill = move.row, move.fill
+        if move.to in OPEN or not row.budget_mask or Side(row.side) is Side.SELL:
+            continue
+        kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
+        # A late fill takes again what its failure gave back.
+        held = 0 if move.was_given_up else row.budget_count
+        spent = Spent(row.budget_micros - kept, held - (row.budget_count if fill else 0))
+        if spent.micros or spent.count:  # a complete fill gives nothing back, and must not wait for others' budgets
+            back += [(key, spent) for key in _budget_keys(row)]
+    release_budgets(back)
 
 
 def take_over(row: CopyTrade, *, token: str, by: str, term: int, now: datetime) -> CopyTrade | None:
@@ -108,7 +126,7 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
     row, fill = move.row, move.fill
     final = move.to not in OPEN
     failed = move.to is Status.FAILED
-    reasons = [*row.reasons, *([_told(move.refusal)] if move.refusal else [])]
+    reasons = [*row.reasons, *([move.refusal.as_json()] if move.refusal else [])]
     kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
     buy = Side(row.side) is Side.BUY
     return (
@@ -137,29 +155,6 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
 _FIRST_WATCH = timedelta(minutes=1)
 
 
-def _told(refusal: Refusal) -> dict[str, object]:
-    return {
-        "reason": refusal.reason.value,
-        "value": refusal.value,
-        "limit": refusal.limit,
-        "unit": refusal.unit.value,
-    }
-
-
-def _release_budgets(buys: Sequence[Move]) -> None:
-    back: list[tuple[BudgetKey, Spent]] = []
-    for move in buys:
-        row, fill = move.row, move.fill
-        if move.to in OPEN or not row.budget_mask:
-            continue
-        kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
-        # A late fill takes again what its failure gave back.
-        held = 0 if Status(row.status) is Status.FAILED else row.budget_count
-        spent = Spent(row.budget_micros - kept, held - (row.budget_count if fill else 0))
-        back += [(key, spent) for key in _budget_keys(row)]
-    release_budgets(back)
-
-
 def _budget_keys(row: CopyTrade) -> Iterable[BudgetKey]:
     keys = {
         BudgetScope.FOLLOWER: str(row.follower_id),
@@ -168,80 +163,3 @@ def _budget_keys(row: CopyTrade) -> Iterable[BudgetKey]:
         BudgetScope.MARKET: row.condition_id,
     }
     return keys_of(row.budget_mask, keys, row.decided_at)
-
-
-def _move_money(moves: Sequence[Move], now: datetime) -> None:
-    """Release reservations and book fills, on cash and positions locked in the fixed order."""
-    final = [move for move in moves if move.to not in OPEN]
-    filled = [move for move in final if move.fill]
-    cash = lock_cash(move.row.follower_id for move in final if move.fill or Side(move.row.side) is Side.BUY)
-    held = lock_positions(_position(m.row) for m in final if m.fill or Side(m.row.side) is Side.SELL)
-    for move in final:
-        _release(move.row, cash, held)
-    entries: list[tuple[Entry, int | None]] = []
-    unexplained: list[tuple[int | None, Refusal]] = []
-    for move in filled:
-        found = _find_shares(move, held)
-        if found is not None:
-            unexplained.append((move.row.pk, Refusal(Reason.OVERSOLD, found.amount_micros, 0, Unit.SHARES)))
-            entries.append((found, move.row.pk))
-        entries += [(entry, move.row.pk) for entry in _book(move, cash, held)]
-    record_events(unexplained, now=now)
-    write_entries(entries)
-    write_cash(cash)
-    write_positions(held)
-
-
-def _release(row: CopyTrade, cash: Mapping[int, Cash], held: Mapping[PositionKey, Held]) -> None:
-    # A FAILED row that a late fill wakes has released already: its reservation is 0.
-    if Side(row.side) is Side.BUY:
-        cash[row.follower_id].reserved_micros -= row.reserved_micros
-    elif row.reserved_micros:
-        held[_position(row)].reserved_micros -= row.reserved_micros
-
-
-def _find_shares(move: Move, held: dict[PositionKey, Held]) -> Entry | None:
-    """Shares that a sale delivered and we did not know of: the venue is right, so they came from outside, at no cost.
-
-    Only a late fill comes here, after its shares were sold again; the caller makes it an incident.
-    """
-    row, fill = move.row, move.fill
-    assert fill is not None
-    if Side(row.side) is Side.BUY:
-        return None
-    mine = held.setdefault(_position(row), Held(row.condition_id))
-    missing = fill.size_micros - mine.free_micros
-    if missing <= 0:
-        return None
-    mine.size_micros += missing
-    return found_shares(row.follower_id, row.token_id, amount_micros=missing, key=f"trade:{row.pk}:FOUND")
-
-
-def _book(move: Move, cash: dict[int, Cash], held: dict[PositionKey, Held]) -> tuple[Entry, ...]:
-    row, fill = move.row, move.fill
-    assert fill is not None
-    side = Side(row.side)
-    mine = held.setdefault(_position(row), Held(row.condition_id))
-    before = Holding(size_micros=Micros(mine.size_micros), cost_micros=Micros(mine.cost_micros))
-    after = after_fill(before, side, fill=fill)
-    mine.size_micros, mine.cost_micros = after.holding.size_micros, after.holding.cost_micros
-    mine.realised_micros += after.realised_profit_micros
-    mine.fees_micros += fill.fee_micros
-    gained = fill.cost_micros if side is Side.SELL else -fill.cost_micros
-    cash[row.follower_id].cash_micros += gained - fill.fee_micros
-    return fill_entries(
-        FillFacts(
-            trade_key=f"trade:{row.pk}:{row.attempts}" if row.fill_size_micros else f"trade:{row.pk}",
-            follower_id=row.follower_id,
-            token_id=row.token_id,
-            side=side,
-            size_micros=fill.size_micros,
-            cost_micros=fill.cost_micros,
-            fee_micros=fill.fee_micros,
-            released_cost_micros=after.released_cost_micros,
-        )
-    )
-
-
-def _position(row: CopyTrade) -> PositionKey:
-    return (row.follower_id, row.token_id)
