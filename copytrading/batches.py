@@ -1,7 +1,8 @@
 """Cuts waiting signals into batches that may be decided together. Pure.
 
 Two signals share a batch unless the later one depends on the earlier: parts of one group (what was decided
-counts), or one of them sells the token of the other (a follower may copy both, and what is left counts).
+counts), one of them sells in the market of the other (a follower may copy both, also with the market's other
+token, and what is left counts), or somebody carries what is under the minimum from one to the next.
 A signal that was begun before is decided alone, so that a poisoned one takes no other with it.
 """
 
@@ -9,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from copytrading.decide import Config, SignalFacts
+from copytrading.sizing import BelowMinimum
 from ledger.units import Side
 
 Pair = tuple[SignalFacts, Config]
@@ -39,9 +41,9 @@ class Batch:
     without_followers: tuple[int, ...]
     signals: tuple[SignalFacts, ...]
 
-    def exits(self) -> frozenset[int]:
-        """Tokens of its sells: earlier copies of these must have ended, for a sell divides what they left."""
-        return frozenset(each.token_id for each in self.signals if each.side is Side.SELL)
+    def exits(self) -> frozenset[str]:
+        """Conditions of its sells: earlier copies in these must have ended, for a sell divides what they left."""
+        return frozenset(each.condition_id for each in self.signals if each.side is Side.SELL)
 
 
 def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int) -> tuple[Batch, list[Waiting]]:
@@ -51,10 +53,10 @@ def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_m
     lonely: list[int] = []
     signals: list[SignalFacts] = []
     for index, item in enumerate(waiting):
-        configs = [each for each in subscribers.get(item.signal.leader_id, ()) if each.config_id > item.after]
+        configs = _left(item, subscribers)
         room = copies_max - len(pairs)
         apart = item.alone or (index > 0 and waiting[0].alone)
-        if room <= 0 or (signals and apart) or _depends(item.signal, signals):
+        if room <= 0 or (signals and apart) or _depends(item.signal, configs, signals):
             return _batch(pairs, finished, lonely, signals), list(waiting[index:])
         if not configs and not item.after:
             lonely.append(item.signal.signal_id)
@@ -68,13 +70,27 @@ def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_m
     return _batch(pairs, finished, lonely, signals), []
 
 
-def _depends(signal: SignalFacts, earlier: Sequence[SignalFacts]) -> bool:
+def _left(item: Waiting, subscribers: Subscribers) -> list[Config]:
+    only, after = item.signal.only_config, item.after
+    configs = subscribers.get(item.signal.leader_id, ())
+    return [each for each in configs if each.config_id > after and only in (None, each.config_id)]
+
+
+def _depends(signal: SignalFacts, configs: Sequence[Config], earlier: Sequence[SignalFacts]) -> bool:
     for before in earlier:
         if before.group_key == signal.group_key:
             return True
-        if before.token_id == signal.token_id and Side.SELL in (before.side, signal.side):
+        if before.condition_id != signal.condition_id:
+            continue
+        if Side.SELL in (before.side, signal.side):
+            return True
+        if before.leader_id == signal.leader_id and any(map(_carries, configs)):
             return True
     return False
+
+
+def _carries(config: Config) -> bool:
+    return config.terms.below_minimum is BelowMinimum.ACCUMULATE
 
 
 def _batch(pairs: list[Pair], finished: list[int], lonely: list[int], signals: list[SignalFacts]) -> Batch:

@@ -8,6 +8,7 @@ from typing import Any
 
 from copytrading.report import run_report
 from copytrading.supervisor import Engine, Source, Supervisor
+from ledger.system import tuned_interpreter
 
 
 def run_engine(
@@ -17,7 +18,8 @@ def run_engine(
 
     The boolean says whether everything was drained.
     """
-    return asyncio.run(_run(engine, supervisor, make_source, stop_after_s))
+    with tuned_interpreter():
+        return asyncio.run(_run(engine, supervisor, make_source, stop_after_s))
 
 
 def one_line(report: dict[str, Any]) -> str:

@@ -3,11 +3,13 @@
 Both answer either a value to go on with or a `Skip` with every reason found.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
-from copytrading.sizing import Already, Size, SizingFacts, SizingTerms, size_copy
+from copytrading.filters import NO_FILTERS, FilterTerms, market_filter_refusals
+from copytrading.sizing import Already, Aside, Size, SizingFacts, SizingTerms, size_copy, size_exit
+from execution.about import UNKNOWN_ABOUT, MarketAbout
 from execution.books import Book
 from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, build_plan
 from execution.preflight import MarketTerms, market_refusal, minimum_size
@@ -15,7 +17,9 @@ from execution.pricing import deviation_refusal, limit_price
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent, Unit
 from guardrails.rules import AFTER_PLAN, BEFORE_PLAN, evaluate
-from ledger.units import Micros, Side, cost_down, cost_up
+from ledger.units import ONE, Micros, Side, cost_down, cost_up
+
+NOTHING = Micros(0)
 
 DOMAIN_VERSIONS = frozenset({"v1", "v2"})
 """Gamma's market versions whose order domain is known; any other is refused (polymarket.md 0)."""
@@ -29,9 +33,19 @@ class Sides(StrEnum):
     SELL = "SELL"
 
 
+class Direction(StrEnum):
+    """With the leader, or against: the market's other token at one minus the leader's price."""
+
+    SAME = "SAME"
+    COUNTER = "COUNTER"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """One follower's choices about one leader at a version, as the decisions see them."""
+    """One follower's choices about one leader at a version, as the decisions see them.
+
+    `stopped` is the stop that its copies reached, for which it buys no more.
+    """
 
     config_id: int
     version: int
@@ -46,11 +60,20 @@ class Config:
     max_odds_micros: int | None
     follower_bounds: PeriodBounds
     leader_bounds: PeriodBounds
+    direction: Direction = Direction.SAME
+    filters: FilterTerms = NO_FILTERS
+    max_per_market_micros: int | None = None
+    leader_bankroll_micros: int | None = None
+    stopped: Refusal | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalFacts:
-    """A signal as the decisions see it; sizes in shares, the price in pUSD a share, all micros."""
+    """A signal as the decisions see it; sizes in shares, the price in pUSD a share, all micros.
+
+    Token and price are those to trade; the leader's own price is kept where they are not its own (see `against`).
+    `only_config` names the one config of an exit.
+    """
 
     signal_id: int
     group_key: str
@@ -65,6 +88,13 @@ class SignalFacts:
     leader_held_micros: Micros | None
     traded_at: datetime
     detected_at: datetime
+    own_price_micros: Micros | None = None
+    only_config: int | None = None
+
+    @property
+    def leader_cost_micros(self) -> Micros:
+        """What the leader's whole group cost at its own price, rounded down."""
+        return cost_down(self.total_size_micros, self.own_price_micros or self.price_micros)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +110,9 @@ class CopyFacts:
     already: Already
     held_micros: Micros
     stale_after_s: int | None
+    about: MarketAbout = UNKNOWN_ABOUT
+    bankroll_micros: int | None = None
+    carried_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,11 +130,15 @@ class OrderFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Skip:
-    """Decided not to copy, with every reason; the intent where there was one, the plan after a dry run."""
+    """Decided not to copy, with every reason; the intent where there was one, the plan after a dry run.
+
+    `aside_micros` of it are put aside for the next copy.
+    """
 
     refusals: tuple[Refusal, ...]
     intent: TradeIntent | None = None
     plan: OrderPlan | None = None
+    aside_micros: Micros = NOTHING
 
 
 def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeIntent | Skip:
@@ -112,12 +149,25 @@ def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeI
     )
     if limit is None:
         return Skip(refusals=(*refusals, Refusal(Reason.PRICE_OUT_OF_RANGE)))
-    size = size_copy(config.terms, _sizing_facts(signal, facts, limit))
+    sizing = _sizing_facts(signal, config, facts, limit)
+    size = size_copy(config.terms, sizing) if signal.only_config is None else size_exit(sizing)
     if isinstance(size, Refusal):
         return Skip(refusals=(*refusals, size))
     intent = _intent(signal, config, size, limit, counted=facts.already.counted)
     refusals += evaluate(BEFORE_PLAN, intent, facts.rule_facts, facts.limits).refusals
+    if isinstance(size, Aside):
+        # What was refused anyway is not carried: it would be bought later by a way round the refusal.
+        aside = NOTHING if refusals else size.size_micros
+        return Skip(refusals=(*refusals, size.refusal), intent=intent, aside_micros=aside)
     return Skip(refusals=tuple(refusals), intent=intent) if refusals else intent
+
+
+def against(signal: SignalFacts, other_token: int | None) -> SignalFacts | None:
+    """The signal as a COUNTER follower trades it: the other token at one minus the price; None where it is unknown."""
+    if other_token is None:
+        return None
+    price = Micros(ONE - signal.price_micros)
+    return replace(signal, token_id=other_token, price_micros=price, own_price_micros=signal.price_micros)
 
 
 def plan_order(intent: TradeIntent, order: OrderFacts, rule_facts: Facts, limits: Limits) -> OrderPlan | Skip:
@@ -149,28 +199,30 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
         found.append(Refusal(Reason.UNKNOWN_MARKET_VERSION))
     if config.mode != "PAPER":
         found.append(Refusal(Reason.MODE_UNAVAILABLE))
+    if signal.only_config is not None:
+        return tuple(found)
     if config.sides is not Sides.BOTH and config.sides.value != signal.side.value:
         found.append(Refusal(Reason.SIDE_FILTERED))
     age = int((facts.rule_facts.now - signal.traded_at).total_seconds())
     if facts.stale_after_s is not None and age > facts.stale_after_s:
         found.append(Refusal(Reason.STALE_SIGNAL, age, facts.stale_after_s, Unit.SECONDS))
     if signal.side is Side.BUY:
-        found += _opening_refusals(signal, config)
+        found += _opening_refusals(signal, config, facts)
     return tuple(found)
 
 
-def _opening_refusals(signal: SignalFacts, config: Config) -> list[Refusal]:
-    found: list[Refusal] = []
-    notional = cost_down(signal.total_size_micros, signal.price_micros)
-    if notional < config.min_trigger_micros:
-        found.append(Refusal(Reason.BELOW_TRIGGER, notional, config.min_trigger_micros, Unit.MONEY))
+def _opening_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> list[Refusal]:
+    found: list[Refusal] = [config.stopped] if config.stopped is not None else []
+    paid = signal.leader_cost_micros
+    if paid < config.min_trigger_micros:
+        found.append(Refusal(Reason.BELOW_TRIGGER, paid, config.min_trigger_micros, Unit.MONEY))
     odds = config.max_odds_micros
     if odds is not None and signal.price_micros > odds:
         found.append(Refusal(Reason.MAX_ODDS, signal.price_micros, odds, Unit.PRICE))
-    return found
+    return [*found, *market_filter_refusals(config.filters, facts.about, now=facts.rule_facts.now)]
 
 
-def _sizing_facts(signal: SignalFacts, facts: CopyFacts, limit: Micros) -> SizingFacts:
+def _sizing_facts(signal: SignalFacts, config: Config, facts: CopyFacts, limit: Micros) -> SizingFacts:
     return SizingFacts(
         side=signal.side,
         part_micros=signal.size_micros,
@@ -180,10 +232,14 @@ def _sizing_facts(signal: SignalFacts, facts: CopyFacts, limit: Micros) -> Sizin
         minimum_micros=minimum_size(signal.side, limit, min_size_micros=facts.market.min_size_micros),
         held_micros=facts.held_micros,
         leader_held_micros=signal.leader_held_micros,
+        leader_cost_micros=signal.leader_cost_micros,
+        bankroll_micros=facts.bankroll_micros,
+        leader_bankroll_micros=config.leader_bankroll_micros,
+        carried_micros=facts.carried_micros,
     )
 
 
-def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, counted: bool) -> TradeIntent:
+def _intent(signal: SignalFacts, config: Config, size: Size | Aside, limit: Micros, *, counted: bool) -> TradeIntent:
     return TradeIntent(
         config_id=config.config_id,
         follower_id=config.follower_id,
@@ -198,7 +254,8 @@ def _intent(signal: SignalFacts, config: Config, size: Size, limit: Micros, *, c
         slippage_bps_max=config.slippage_bps_max,
         # A group is one trade of the leader: its later parts do not count again.
         counts=0 if counted else 1,
-        notes=size.notes,
+        notes=size.notes if isinstance(size, Size) else (),
+        taken_micros=size.taken_micros if isinstance(size, Size) else NOTHING,
     )
 
 

@@ -4,17 +4,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from copytrading.batches import Pair
-from copytrading.decide import OrderFacts, Skip, decide_copy, plan_order
+from copytrading.decide import Config, OrderFacts, SignalFacts, Skip, decide_copy, plan_order
 from copytrading.facts import Gathered
-from copytrading.operations.prewrite import Decision
+from copytrading.operations.decisions import Decision
 from execution.fees import max_fee
 from execution.orders import OrderPlan
 from execution.ports import Quote
-from guardrails.intents import TradeIntent
+from guardrails.intents import Reason, Refusal, TradeIntent
 from ledger.clock import Clock, Ids
 from ledger.units import Micros
 
 MS = 1_000
+
+Quotes = Mapping[tuple[int, int], Quote]
+"""Books by (signal id, token id): those against the leader trade another token."""
 
 POLY_PROXY = 1
 """The follower's wallet holds the funds and another key signs (polymarket.md 2.1): what a paper account is."""
@@ -31,10 +34,17 @@ class Answer:
 def decide_all(pairs: Sequence[Pair], gathered: Gathered) -> list[Answer]:
     """The first decision for each pair that has no copy yet."""
     return [
-        Answer((signal, config), decide_copy(signal, config, gathered.copy_facts(signal, config)))
+        _answer(gathered.seen_by(signal, config), signal, config, gathered)
         for signal, config in pairs
         if (config.config_id, signal.signal_id) not in gathered.decided
     ]
+
+
+def _answer(seen: SignalFacts | None, signal: SignalFacts, config: Config, gathered: Gathered) -> Answer:
+    if seen is None:
+        # Against the leader needs the market's other token, which nobody has named yet.
+        return Answer((signal, config), Skip(refusals=(Refusal(Reason.FACT_MISSING, subject="other token"),)))
+    return Answer((seen, config), decide_copy(seen, config, gathered.copy_facts(seen, config)))
 
 
 class Planner:
@@ -43,17 +53,17 @@ class Planner:
     def __init__(self, clock: Clock, ids: Ids, *, signer_wallet: str) -> None:
         self._clock, self._ids, self._signer_wallet = clock, ids, signer_wallet
 
-    def plan_all(self, answers: Sequence[Answer], gathered: Gathered, quotes: Mapping[int, Quote]) -> list[Decision]:
-        """A decision for each answer; `quotes` by signal id, a missing one is no liquidity."""
+    def plan_all(self, answers: Sequence[Answer], gathered: Gathered, quotes: Quotes) -> list[Decision]:
+        """A decision for each answer; a missing quote is no liquidity."""
         timestamp_ms = int(self._clock.now().timestamp() * MS)
         return [self._plan(each, gathered, quotes, timestamp_ms=timestamp_ms) for each in answers]
 
-    def _plan(self, each: Answer, gathered: Gathered, quotes: Mapping[int, Quote], *, timestamp_ms: int) -> Decision:
+    def _plan(self, each: Answer, gathered: Gathered, quotes: Quotes, *, timestamp_ms: int) -> Decision:
         (signal, config), answer = each.pair, each.answer
         if isinstance(answer, Skip):
             return _skipped(each.pair, answer)
         market = gathered.market(signal.condition_id).terms
-        quote = quotes.get(signal.signal_id)
+        quote = quotes.get((signal.signal_id, signal.token_id))
         order = OrderFacts(
             book=quote.book if quote else None,
             market=market,
@@ -92,4 +102,5 @@ def _skipped(pair: Pair, skip: Skip) -> Decision:
         plan=skip.plan,
         fee_max_micros=Micros(0),
         budgets=(),
+        aside_micros=skip.aside_micros,
     )

@@ -1,15 +1,16 @@
 """Gathers what the decisions look at: configs and markets from a short-lived cache, the rest fresh, in one hop."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from copytrading.batches import Batch, Subscribers
-from copytrading.decide import Config, CopyFacts, SignalFacts
+from copytrading.breaker_watch import NOTHING_HELD, Breakers, HeldBack
+from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, against
 from copytrading.operations.prewrite import decided_pairs
-from copytrading.queries import active_configs, already_decided
-from copytrading.sizing import NOTHING_YET, Already
+from copytrading.queries import active_configs, already_decided, carried
+from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
 from execution.preflight import MarketTerms
-from execution.queries import MarketFacts, holdings, markets
+from execution.queries import MarketFacts, bankrolls, holdings, markets
 from execution.terms import KnownTerms
 from guardrails.budgets import Bound, BudgetKey, BudgetScope, PeriodBounds, bounded
 from guardrails.intents import Facts, Limits
@@ -38,19 +39,34 @@ class OperatorBounds:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gathered:
-    """The facts of one batch; `decided` pairs have a copy already."""
+    """The facts of one batch; `decided` pairs have a copy already.
+
+    `opposite` has, by signal id, the signals as those against the leader trade them; `bankrolls` are of the
+    followers whose sizing asks for it, `carried` of the configs that accumulate.
+    """
 
     operator: OperatorBounds
     switches: Switches
     markets: Mapping[str, MarketFacts]
     already: Mapping[tuple[int, str], Already]
     holdings: Mapping[tuple[int, int], Micros]
+    opposite: Mapping[int, SignalFacts | None]
+    bankrolls: Mapping[int, Micros]
+    carried: Mapping[tuple[int, int], int]
     decided: frozenset[tuple[int, int]]
     rule_base: Facts
+    held_back: HeldBack = NOTHING_HELD
 
     def market(self, condition_id: str) -> MarketFacts:
         """The market, or one that is closed when it is unknown."""
         return self.markets.get(condition_id, UNKNOWN_MARKET)
+
+    def seen_by(self, signal: SignalFacts, config: Config) -> SignalFacts | None:
+        """The signal as this follower trades it; None where the token against the leader is unknown."""
+        # An exit already names the token that the follower holds.
+        if config.direction is Direction.SAME or signal.only_config is not None:
+            return signal
+        return self.opposite[signal.signal_id]
 
     def rule_facts(self, signal: SignalFacts, config: Config) -> Facts:
         """What the rules may look at for this pair."""
@@ -61,16 +77,21 @@ class Gathered:
             follower_paused=on.follower_paused(config.follower_id),
             leader_paused=on.leader_paused(config.leader_id),
             market_paused=on.market_paused(signal.condition_id),
+            breaker_open=self.held_back.holds(signal.side, config.follower_id),
             follower_allowed=not operator.allowlist or config.follower_wallet in operator.allowlist,
             dry_run=operator.dry_run or on.dry_run(config.follower_id, config.leader_id),
         )
 
     def copy_facts(self, signal: SignalFacts, config: Config) -> CopyFacts:
         """All that `decide_copy` may look at for this pair."""
+        market = self.market(signal.condition_id)
         return CopyFacts(
             rule_facts=self.rule_facts(signal, config),
             limits=self.operator.limits,
-            market=self.market(signal.condition_id).terms,
+            market=market.terms,
+            about=market.about,
+            bankroll_micros=self.bankrolls.get(config.follower_id),
+            carried_micros=self.carried.get((config.config_id, signal.token_id), 0),
             already=self.already.get((config.config_id, signal.group_key), NOTHING_YET),
             held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
             stale_after_s=self.operator.stale_after_s,
@@ -94,10 +115,17 @@ class Gatherer:
     """Reads facts for batches; configs and markets may be as old as `cache_ms`."""
 
     def __init__(
-        self, database: Database, clock: Clock, *, operator: OperatorBounds, terms: KnownTerms, cache_ms: int
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        operator: OperatorBounds,
+        terms: KnownTerms,
+        breakers: Breakers,
+        cache_ms: int,
     ) -> None:
         self._database, self._clock, self._operator, self._cache_ms = database, clock, operator, cache_ms
-        self._terms = terms
+        self._terms, self._breakers = terms, breakers
         self._configs: dict[int, tuple[Config, ...]] = {}
         self._markets: dict[str, MarketFacts] = {}
         self._since_ms = clock.monotonic_ms()
@@ -113,33 +141,60 @@ class Gatherer:
 
     async def gather(self, batch: Batch) -> Gathered:
         """Everything else that this batch needs, read on one connection."""
-        gathered = await self._database.run(self._read, batch)
+        await self._breakers.ready()
+        gathered = await self._database.run(self._read, batch, self._breakers.held_back())
         for signal in batch.signals:
-            self._terms.note(signal.token_id, gathered.market(signal.condition_id).terms)
+            market = gathered.market(signal.condition_id)
+            self._terms.note(signal.token_id, market.terms)
+            other = gathered.opposite.get(signal.signal_id)
+            if other is not None:
+                self._terms.note(other.token_id, market.terms)
         return gathered
 
-    def _read(self, batch: Batch) -> Gathered:
+    def _read(self, batch: Batch, held_back: HeldBack) -> Gathered:
         conditions = {signal.condition_id for signal in batch.signals}
         missing = conditions - self._markets.keys()
         if missing:
             self._markets |= markets(missing)
-        sells = [pair for pair in batch.pairs if pair[0].side is Side.SELL]
-        followers = {config.follower_id for _signal, config in sells}
-        tokens = {signal.token_id for signal, _config in sells}
+        opposite = self._opposite(batch)
+        seen = [*batch.signals, *(each for each in opposite.values() if each is not None)]
         return Gathered(
             operator=self._operator,
             switches=switches(),
             markets={key: self._markets[key] for key in conditions if key in self._markets},
             already=already_decided(batch.signals),
-            holdings=holdings(followers, tokens) if sells else {},
+            holdings=_holdings(batch, seen),
+            opposite=opposite,
+            bankrolls=bankrolls({c.follower_id for _s, c in batch.pairs if c.terms.sizing in OF_BANKROLL}),
+            carried=_carried(batch, seen),
             decided=frozenset(decided_pairs([signal.signal_id for signal in batch.signals])),
             rule_base=Facts(now=self._clock.now()),
+            held_back=held_back,
         )
+
+    def _opposite(self, batch: Batch) -> dict[int, SignalFacts | None]:
+        if not any(config.direction is Direction.COUNTER for _signal, config in batch.pairs):
+            return {}
+        found: dict[int, SignalFacts | None] = {}
+        for signal in batch.signals:
+            market = self._markets.get(signal.condition_id, UNKNOWN_MARKET)
+            found[signal.signal_id] = against(signal, market.complement_of(signal.token_id))
+        return found
 
     def _forget_old(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._since_ms > self._cache_ms:
             self._configs, self._markets, self._since_ms = {}, {}, now_ms
+
+
+def _holdings(batch: Batch, seen: Sequence[SignalFacts]) -> dict[tuple[int, int], Micros]:
+    followers = {config.follower_id for signal, config in batch.pairs if signal.side is Side.SELL}
+    return holdings(followers, {each.token_id for each in seen if each.side is Side.SELL}) if followers else {}
+
+
+def _carried(batch: Batch, seen: Sequence[SignalFacts]) -> dict[tuple[int, int], int]:
+    carrying = {c.config_id for _s, c in batch.pairs if c.terms.below_minimum is BelowMinimum.ACCUMULATE}
+    return carried(carrying, {each.token_id for each in seen}) if carrying else {}
 
 
 def _first_set(own: PeriodBounds, default: PeriodBounds) -> PeriodBounds:

@@ -1,8 +1,9 @@
-"""The last hop: pauses and the lease, looked at again right before the bytes leave."""
+"""The last hop: pauses, breakers and the lease, looked at again right before the bytes leave."""
 
 import asyncio
 from dataclasses import dataclass
 
+from copytrading.breaker_watch import Breakers
 from copytrading.shardlease import LeaseKeeper
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent
 from guardrails.queries import Switches, switches
@@ -17,6 +18,9 @@ SEND_WITHIN_MS = 2_000
 """A row that waited longer after its prewrite is not sent: its price and its lease may be gone."""
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Do not send. With a refusal the row is FAILED now; without one it is no longer ours to touch."""
@@ -27,14 +31,17 @@ class Stop:
 class Gate:
     """Asked once for each order, immediately before it is sent."""
 
-    def __init__(self, database: Database, clock: Clock, *, lease: LeaseKeeper) -> None:
-        self._database, self._clock, self._lease = database, clock, lease
+    def __init__(self, database: Database, clock: Clock, *, lease: LeaseKeeper, breakers: Breakers) -> None:
+        self._database, self._clock, self._lease, self._breakers = database, clock, lease, breakers
         self._switches = Switches()
         self._read_ms: float | None = None
         self._reading = asyncio.Lock()
 
-    async def check(self, intent: TradeIntent, *, written_ms: float) -> Stop | None:
-        """None when the order may leave now. `written_ms` is when its prewrite began."""
+    async def check(self, intent: TradeIntent, *, trade_id: int, written_ms: float) -> Stop | None:
+        """None when the order may leave now; it has taken a breaker's probe then, where one asks for it.
+
+        `written_ms` is when its prewrite began.
+        """
         await self._refresh()
         if not self._lease.trusted():
             return Stop(refusal=None)
@@ -45,21 +52,37 @@ class Gate:
             follower_paused=on.follower_paused(intent.follower_id),
             leader_paused=on.leader_paused(intent.leader_id),
             market_paused=on.market_paused(intent.condition_id),
+            breaker_open=self._breakers.held_back().holds(intent.side, intent.follower_id),
         )
-        if not evaluate(PAUSES, intent, facts, Limits()).allowed:
-            return Stop(Refusal(Reason.PAUSED_BEFORE_SEND))
+        refusals = evaluate(PAUSES, intent, facts, NO_LIMITS).refusals
+        if refusals:
+            return Stop(_stopped_by(refusals))
         if self._clock.monotonic_ms() - written_ms > SEND_WITHIN_MS:
             return Stop(Refusal(Reason.TOO_LATE_TO_SEND))
+        # Last, because a probe that is granted must be sent; nothing is awaited from the question to the grant.
+        if not self._breakers.grant(trade_id, intent.side, follower_id=intent.follower_id):
+            return Stop(Refusal(Reason.BREAKER_OPEN))
         return None
 
     async def _refresh(self) -> None:
+        if self._is_fresh():
+            return
         # One question for all orders that ask at the same moment.
         async with self._reading:
-            asked_ms = self._clock.monotonic_ms()
-            if self._read_ms is None or asked_ms - self._read_ms > SWITCHES_AGE_MS_MAX:
+            if not self._is_fresh():
+                asked_ms = self._clock.monotonic_ms()
                 self._switches = await self._database.run(switches)
                 self._read_ms = asked_ms
+
+    def _is_fresh(self) -> bool:
+        return self._read_ms is not None and self._clock.monotonic_ms() - self._read_ms <= SWITCHES_AGE_MS_MAX
 
     def forget(self) -> None:
         """Read the switches anew for the next order: called once for each batch."""
         self._read_ms = None
+
+
+def _stopped_by(refusals: tuple[Refusal, ...]) -> Refusal:
+    """A pause is a person's word and named first; otherwise the breaker."""
+    paused = any(refusal.reason is not Reason.BREAKER_OPEN for refusal in refusals)
+    return Refusal(Reason.PAUSED_BEFORE_SEND) if paused else refusals[0]

@@ -1,8 +1,10 @@
 """Counters and stage times of the engine: for Prometheus, the log, the replay's report and the dashboard."""
 
+import math
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client import Gauge, Histogram
@@ -18,6 +20,12 @@ SAMPLES_MAX = 20_000
 NEWEST_MAX = 20
 """Copies shown with each dashboard event."""
 
+CLASS_RATIO = 1.1
+"""Each class of a spread is so much wider than the one before: a percentile read from it is right to 5 %."""
+
+CLASS_MS_MIN = 0.1
+"""Whatever was shorter is counted as this: the clock's noise is not worth classes of its own."""
+
 # Milliseconds: from one database statement to the longest wait anybody accepts.
 _BUCKETS = (0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
 
@@ -29,11 +37,38 @@ IN_FLIGHT_ORDERS = Gauge("slipstream_in_flight_orders", "Orders sent and not yet
 QUEUED_SIGNALS = Gauge("slipstream_queued_signals", "Signals recorded and not yet decided.")
 
 
+_CLASSES_PER_E = 1 / math.log(CLASS_RATIO)
+
+
+class Spread:
+    """How many durations fell in each class. Spreads of shards and seconds add up; percentiles do not."""
+
+    __slots__ = ("counts", "longest_ms")
+
+    def __init__(self, samples: Iterable[float] = ()) -> None:
+        self.counts: Counter[int] = Counter()
+        self.longest_ms = 0.0
+        for milliseconds in samples:
+            self.add(milliseconds)
+
+    def add(self, milliseconds: float) -> None:
+        """Count one duration."""
+        self.counts[class_of(milliseconds)] += 1
+        self.longest_ms = max(self.longest_ms, milliseconds)
+
+    def told(self) -> dict[str, Any]:
+        """For an event's JSON: the classes that are not empty, and the longest duration as it was."""
+        counts = {str(number): count for number, count in sorted(self.counts.items())}
+        return {"counts": counts, "max": round(self.longest_ms, 1)}
+
+
 class StageTimes:
     """Milliseconds spent in each stage, by the injected clock."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
+        self._observe = {stage: STAGE_MS.labels(stage).observe for stage in STAGES}
+        self._since: dict[str, Spread] = {stage: Spread() for stage in STAGES}
         self._samples: dict[str, deque[float]] = {stage: deque(maxlen=SAMPLES_MAX) for stage in STAGES}
         self._counts: Counter[str] = Counter()
         self._largest: dict[str, float] = dict.fromkeys(STAGES, 0.0)
@@ -52,7 +87,13 @@ class StageTimes:
         self._samples[stage].append(milliseconds)
         self._counts[stage] += 1
         self._largest[stage] = max(self._largest[stage], milliseconds)
-        STAGE_MS.labels(stage).observe(milliseconds)
+        self._since[stage].add(milliseconds)
+        self._observe[stage](milliseconds)
+
+    def take_spreads(self) -> dict[str, Spread]:
+        """The spread of each stage that was entered since the last call."""
+        taken, self._since = self._since, {stage: Spread() for stage in STAGES}
+        return {stage: spread for stage, spread in taken.items() if spread.counts}
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Count, p50, p99 and max of every stage; percentiles over the newest samples."""
@@ -83,6 +124,12 @@ class Tallies:
         self.signals += number
         SIGNALS_TOTAL.inc(number)
 
+    def take_delays(self) -> Spread:
+        """How long the copies took that were filled since the last call, from detection to the recorded fill."""
+        taken = Spread(self.delays_ms)
+        self.delays_ms.clear()
+        return taken
+
     def remember_newest(self, trade_ids: Iterable[int]) -> None:
         """Ids of copies that were written or moved, for the dashboard's list."""
         self.newest.extend(trade_ids)
@@ -97,6 +144,11 @@ class Tallies:
         for reason in reasons:
             target[reason] += 1
             REFUSALS_TOTAL.labels(reason).inc()
+
+
+def class_of(milliseconds: float) -> int:
+    """The class of a duration: class n ends at CLASS_RATIO to the power of n, and the one before it at the last."""
+    return math.ceil(math.log(max(milliseconds, CLASS_MS_MIN)) * _CLASSES_PER_E)
 
 
 def percentile(samples: Iterable[float], percent: int) -> float:

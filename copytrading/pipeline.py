@@ -13,11 +13,13 @@ from datetime import datetime
 import structlog
 
 from copytrading.batches import Batch, Waiting, next_batch
+from copytrading.costs import NO_COSTS, Costs
 from copytrading.deciding import Answer, Planner, decide_all, dry_plans
 from copytrading.facts import Gatherer
 from copytrading.metrics import StageTimes, Tallies
 from copytrading.operations.attempts import begin_signals, count_try, drop_signals
-from copytrading.operations.prewrite import Decision, Prewrite, Written, prewrite
+from copytrading.operations.decisions import Decision
+from copytrading.operations.prewrite import Prewrite, Written, prewrite
 from copytrading.sending import Sender
 from copytrading.shardlease import LeaseKeeper
 from execution.ports import Quote, QuoteSource
@@ -26,8 +28,11 @@ from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock, Ids
 from ledger.db import Database
 
-TAKE_MAX = 64
-"""Signals taken from the queue at once: enough to fill a batch when each has few followers."""
+TAKE_FIRST, TAKE_MIN, TAKE_MAX = 64, 16, 512
+"""Signals taken from the queue at once: at the start, where each has many followers, and where each has few."""
+
+BATCHES_TAKEN = 2
+"""Batches that the signals taken should fill, by how many copies the ones before have needed."""
 
 WAIT_MS = 100
 """How long to wait for the first signal; also how soon a stop is noticed."""
@@ -68,6 +73,7 @@ class Steps:
     lease: LeaseKeeper
     stages: StageTimes
     tallies: Tallies
+    costs: Costs = NO_COSTS
 
 
 class Pipeline:
@@ -77,6 +83,7 @@ class Pipeline:
 
     def __init__(self, doors: Doors, steps: Steps, *, settings: PipelineSettings) -> None:
         self._doors, self._steps, self._settings = doors, steps, settings
+        self._take = TAKE_FIRST
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stopped; what is left in the queue stays there."""
@@ -90,7 +97,7 @@ class Pipeline:
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
         """Take what is queued and carry it to the sender; the number of signals taken."""
-        taken = await self._doors.queue.take(TAKE_MAX, wait_ms=WAIT_MS)
+        taken = await self._doors.queue.take(self._take, wait_ms=WAIT_MS)
         if taken and await self.process([int(item.item) for item in taken], stop):
             # Marking comes last: until here a crash leaves the signals in the queue and open in the database.
             await self._doors.queue.done([item.receipt for item in taken])
@@ -105,16 +112,19 @@ class Pipeline:
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
         waiting = [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
+        copies = 0
         while waiting:
             if stop is not None and stop.is_set():
                 return False
             subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
             batch, waiting = next_batch(waiting, subscribers, copies_max=self._settings.batch_copies)
             await self._process_batch(batch)
+            copies += len(batch.pairs)
+        self._take = signals_to_take(len(begun.signals), copies, batch_copies=self._settings.batch_copies)
         return True
 
     async def _process_batch(self, batch: Batch) -> None:
-        steps, stages = self._steps, self._steps.stages
+        steps, stages, costs = self._steps, self._steps.stages, self._steps.costs
         if batch.without_followers:
             await self._drop(batch.without_followers)
         if not batch.signals:
@@ -124,26 +134,29 @@ class Pipeline:
         await steps.sender.room_for(len(batch.pairs))
         with stages.measure("preflight"):
             gathered = await steps.gatherer.gather(batch)
-        with stages.measure("guardrails"):
+        with stages.measure("guardrails"), costs.measure("decide"):
             answers = decide_all(batch.pairs, gathered)
         with stages.measure("pricing"):
-            quotes = await self._quotes(answers)
-            decisions = steps.planner.plan_all(answers, gathered, quotes)
+            quotes = await costs.steps("quote", self._quotes(answers))
+            with costs.measure("plan"):
+                decisions = steps.planner.plan_all(answers, gathered, quotes)
             steps.sender.prove(dry_plans(decisions))
         written_ms = self._doors.clock.monotonic_ms()
         with stages.measure("prewrite"):
             written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)
         self._count(written)
-        steps.sender.start(written.reserved, written_ms=written_ms)
+        with costs.measure("send"):
+            steps.sender.start(written.reserved, written_ms=written_ms)
 
-    async def _quotes(self, answers: Sequence[Answer]) -> dict[int, Quote]:
-        """One book for each signal that somebody wants to copy."""
-        wanted = {each.pair[0].signal_id: each.pair[0] for each in answers if isinstance(each.answer, TradeIntent)}
-        found: dict[int, Quote] = {}
-        for signal_id, signal in wanted.items():
+    async def _quotes(self, answers: Sequence[Answer]) -> dict[tuple[int, int], Quote]:
+        """One book for each signal and token that somebody wants to copy."""
+        seen = (each.pair[0] for each in answers if isinstance(each.answer, TradeIntent))
+        wanted = {(signal.signal_id, signal.token_id): signal for signal in seen}
+        found: dict[tuple[int, int], Quote] = {}
+        for key, signal in wanted.items():
             quote = await self._doors.quotes.quote(signal.token_id, around_micros=signal.price_micros)
             if quote is not None:
-                found[signal_id] = quote
+                found[key] = quote
         return found
 
     async def _prewrite(self, batch: Batch, decisions: Sequence[Decision], *, now: datetime) -> Written:
@@ -156,6 +169,7 @@ class Pipeline:
             locked_by=self._settings.worker,
             now=now,
             expire_after_s=self._settings.expire_after_s,
+            costs=self._steps.costs,
         )
         return await self._doors.database.run(prewrite, work)
 
@@ -169,3 +183,13 @@ class Pipeline:
                 told = [each["reason"] for each in row.reasons if not each.get("note")]
                 self._steps.tallies.count_copy("SKIPPED", told)
         self._steps.tallies.remember_newest([row.pk for row in written.rows])
+
+
+def signals_to_take(signals: int, copies: int, *, batch_copies: int) -> int:
+    """How many signals fill the next batches, when the last ones made so many copies.
+
+    With one follower a batch of few signals would pay its transactions for few copies; with a thousand, many
+    signals would wait in this process for what the queue is there for.
+    """
+    wanted = BATCHES_TAKEN * batch_copies * signals // copies if copies else TAKE_MAX
+    return min(TAKE_MAX, max(TAKE_MIN, wanted))

@@ -7,12 +7,15 @@ from typing import Any
 
 from django.db.models import F
 
-from copytrading.decide import Config, Sides, SignalFacts
-from copytrading.models import CopyConfig, CopyTrade, Leader, Signal
+from copytrading.decide import Config, Direction, Sides, SignalFacts
+from copytrading.filters import FilterTerms
+from copytrading.models import CarriedSize, CopyConfig, CopyTrade, Leader, Signal
 from copytrading.shards import shard_of
-from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, Sizing, SizingTerms
-from copytrading.states import Status
+from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, SellSizing, Sizing, SizingTerms
+from copytrading.states import OPEN, Status
+from execution.models import Position
 from execution.queries import bounds_of
+from guardrails.intents import Reason, Refusal, Unit
 from ledger.units import Micros, Side, cost_up
 
 
@@ -20,13 +23,13 @@ def active_configs(leader_ids: Iterable[int]) -> dict[int, tuple[Config, ...]]:
     """The active configs of these leaders in the stated order of granting: by config id."""
     found: dict[int, list[Config]] = {leader: [] for leader in leader_ids}
     rows = CopyConfig.objects.filter(leader_id__in=list(found), active=True)
-    for row in rows.select_related("follower", "leader").order_by("id"):
+    for row in rows.select_related("follower", "leader", "standing").order_by("id"):
         found[row.leader_id].append(config_of(row))
     return {leader: tuple(configs) for leader, configs in found.items()}
 
 
 def config_of(row: CopyConfig) -> Config:
-    """A config row as the decisions see it; needs its follower and leader loaded."""
+    """A config row as the decisions see it; needs its follower, leader and standing loaded."""
     return Config(
         config_id=row.pk,
         version=row.version,
@@ -42,6 +45,11 @@ def config_of(row: CopyConfig) -> Config:
             cap_micros=row.cap_micros,
             max_trade_micros=row.max_trade_micros,
             below_minimum=BelowMinimum(row.below_minimum),
+            shares_micros=row.shares_micros,
+            tiers=_tiers_of(row.tiers),
+            sell_sizing=SellSizing(row.sell_sizing),
+            sell_amount_micros=row.sell_amount_micros,
+            sell_percentage_bps=row.sell_percentage_bps,
         ),
         slippage_bps_max=row.slippage_bps_max,
         sides=Sides(row.sides),
@@ -49,7 +57,45 @@ def config_of(row: CopyConfig) -> Config:
         max_odds_micros=row.max_odds_micros,
         follower_bounds=bounds_of(row.follower),
         leader_bounds=bounds_of(row.leader),
+        direction=Direction(row.direction),
+        filters=_filters_of(row),
+        max_per_market_micros=row.max_per_market_micros,
+        leader_bankroll_micros=row.leader.bankroll_micros,
+        stopped=_stop_of(row),
     )
+
+
+def _filters_of(row: CopyConfig) -> FilterTerms:
+    return FilterTerms(
+        max_days_out=row.max_days_out,
+        min_liquidity_micros=row.min_liquidity_micros,
+        min_volume_micros=row.min_volume_micros,
+        categories=_texts_of(row.categories),
+        keywords=_texts_of(row.keywords),
+    )
+
+
+def _tiers_of(stored: object) -> tuple[tuple[int, int], ...]:
+    """The stored pairs; none, which copies nothing, where somebody stored something else past the forms."""
+    pairs = stored if isinstance(stored, list) else []
+    if not all(isinstance(pair, list) and [type(each) for each in pair] == [int, int] for pair in pairs):
+        return ()
+    return tuple((pair[0], pair[1]) for pair in pairs)
+
+
+def _texts_of(stored: object) -> tuple[str, ...]:
+    """The stored texts; one that nothing fits where somebody stored something else past the forms."""
+    if isinstance(stored, list) and all(isinstance(each, str) for each in stored):
+        return tuple(stored)
+    return ("",)
+
+
+def _stop_of(row: CopyConfig) -> Refusal | None:
+    standing = getattr(row, "standing", None)
+    if standing is None or standing.stopped_at is None:
+        return None
+    reason = Reason(standing.stopped_reason)
+    return Refusal(reason, standing.stopped_value_micros, standing.stopped_limit_micros, Unit.MONEY)
 
 
 def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
@@ -69,29 +115,59 @@ def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
         leader_held_micros=None if held is None else Micros(held),
         traded_at=signal.traded_at,
         detected_at=signal.detected_at,
+        only_config=signal.only_config_id,
     )
 
 
 def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Already]:
     """What earlier parts of these groups made each config decide, by (config, group key).
 
-    What was skipped was not decided; what failed was, so that a later part does not buy it again, but it no
-    longer counts.
+    What was skipped was not decided, unless it was put aside; what failed was, so that a later part does not
+    buy it again, but it no longer counts. Shares taken from what was put aside belong to the group that did.
     """
     keys = {signal.group_key for signal in signals if signal.part > 1}
     if not keys:
         return {}
-    rows = CopyTrade.objects.filter(signal__group__key__in=keys).exclude(status=Status.SKIPPED)
+    rows = CopyTrade.objects.filter(signal__group__key__in=keys).exclude(status=Status.SKIPPED, carried_micros=0)
     found: dict[tuple[int, str], Already] = {}
-    for config, key, size, limit, status in rows.values_list(
-        "config_id", "signal__group__key", "size_micros", "limit_micros", "status"
+    for config, key, size, carried, limit, status in rows.values_list(
+        "config_id", "signal__group__key", "size_micros", "carried_micros", "limit_micros", "status"
     ):
         before = found.get((config, key), NOTHING_YET)
+        own = carried if status == Status.SKIPPED else size + carried
         found[config, key] = Already(
-            size_micros=Micros(before.size_micros + size),
-            cost_micros=Micros(before.cost_micros + cost_up(size, limit)),
-            counted=before.counted or status != Status.FAILED,
+            size_micros=Micros(before.size_micros + own),
+            cost_micros=Micros(before.cost_micros + cost_up(own, limit)),
+            counted=before.counted or status not in (Status.FAILED, Status.SKIPPED),
         )
+    return found
+
+
+def carried(config_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], int]:
+    """Shares put aside by (config, token): above zero to buy, below zero to sell."""
+    rows = CarriedSize.objects.filter(config_id__in=set(config_ids), token_id__in=set(token_ids))
+    return {(config, token): size for config, token, size in rows.values_list("config_id", "token_id", "size_micros")}
+
+
+MarketKey = tuple[int, str]
+"""(follower id, condition id)."""
+
+
+def exposures(keys: Iterable[MarketKey]) -> dict[MarketKey, int]:
+    """What these followers have in these markets: the cost of what they hold and what open buys reserve, in micros.
+
+    Exact only while the followers' cash rows are locked. No key, no query.
+    """
+    wanted = set(keys)
+    if not wanted:
+        return {}
+    found = dict.fromkeys(wanted, 0)
+    among = {"follower_id__in": {key[0] for key in wanted}, "condition_id__in": {key[1] for key in wanted}}
+    held = Position.objects.filter(**among).values_list("follower_id", "condition_id", "cost_micros")
+    buys = CopyTrade.objects.filter(**among, status__in=[each.value for each in OPEN], side=Side.BUY.value)
+    for follower, condition, micros in (*held, *buys.values_list("follower_id", "condition_id", "reserved_micros")):
+        if (follower, condition) in wanted:
+            found[follower, condition] += micros
     return found
 
 

@@ -1,16 +1,21 @@
-"""Tells the dashboard and the log what the engine does: a few rows a second, whatever the load."""
+"""Tells the dashboard and the log what the engine does: a few rows a second, whatever the load.
+
+An event holds what was added since the one before it, so that pages can sum seconds and shards. Durations are
+spreads for the same reason. Copies are named by their ids: who shows them reads them.
+"""
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
+from django.db import OperationalError
 
-from copytrading.metrics import StageTimes, Tallies, difference, percentile
+from copytrading.metrics import StageTimes, Tallies, difference
 from copytrading.operations.events import publish
-from copytrading.stories import stories_of
+from copytrading.pauses import sleep_or_stop
 from guardrails.queries import switches
 from ledger.clock import Clock
 from ledger.db import Database
@@ -51,7 +56,7 @@ class Reporter:
         """Report until stopped, and once more at the end."""
         while not stop.is_set():
             await self.run_once()
-            await self._clock.sleep(EVERY_S)
+            await sleep_or_stop(self._clock, stop, EVERY_S)
         await self.run_once(always=True)
 
     async def run_once(self, *, always: bool = False) -> None:
@@ -59,17 +64,27 @@ class Reporter:
         now_ms = self._clock.monotonic_ms()
         changed = self._before.signals != self._tallies.signals or self._before.copies != self._tallies.copies
         if changed or always or now_ms - self._before.at_ms >= QUIET_MS:
-            payload, newest = self._payload(now_ms) | await self.gauges(), list(self._tallies.newest)
-            self._before = self._snapshot()
-            await self._database.run(_publish_tick, payload, newest)
+            await self._publish(self._payload(now_ms) | await self.gauges())
         if now_ms - self._logged_ms >= self._log_every_ms:
             self._logged_ms = now_ms
             log.info(
                 "Stages.", action="metrics", shard=self._shard, stages=self._stages.summary(), **await self.gauges()
             )
 
+    async def _publish(self, payload: dict[str, Any]) -> None:
+        try:
+            await self._database.run(_publish_tick, payload)
+        except OperationalError:
+            # Pages notice the silence; the totals of the next event hold what this one would have told.
+            log.warning("The database is away; the dashboard is told nothing.", action="report", shard=self._shard)
+
     def _payload(self, now_ms: float) -> dict[str, Any]:
+        """What was added, taken: the next event begins where this one ends."""
         tallies, before = self._tallies, self._before
+        self._before = self._snapshot()
+        stages = {stage: spread.told() for stage, spread in self._stages.take_spreads().items()}
+        newest = list(tallies.newest)
+        tallies.newest.clear()
         return {
             "shard": self._shard,
             "interval_ms": round(now_ms - before.at_ms),
@@ -77,17 +92,15 @@ class Reporter:
             "copies": difference(tallies.copies, before.copies),
             "skipped": difference(tallies.skipped, before.skipped),
             "failed": difference(tallies.failed, before.failed),
-            "latency_ms": {
-                "p50": percentile(tallies.delays_ms, 50),
-                "p99": percentile(tallies.delays_ms, 99),
-                "max": max(tallies.delays_ms, default=0.0),
-            },
+            "delay": tallies.take_delays().told(),
+            "stages": stages,
             "totals": {
                 "signals": tallies.signals,
                 "copies": dict(tallies.copies),
                 "skipped": dict(tallies.skipped),
                 "failed": dict(tallies.failed),
             },
+            "newest": newest,
         }
 
     def _snapshot(self) -> _Before:
@@ -105,7 +118,6 @@ async def _no_gauges() -> dict[str, int]:
     return {}
 
 
-def _publish_tick(payload: dict[str, Any], newest: Sequence[int]) -> None:
+def _publish_tick(payload: dict[str, Any]) -> None:
     payload["paused"] = switches().global_pause
-    payload["newest"] = [{**asdict(each), "at": each.at.isoformat()} for each in stories_of(newest)]
     publish("tick", payload)

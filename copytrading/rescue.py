@@ -10,9 +10,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from copytrading.breaker_watch import Breakers
 from copytrading.metrics import Tallies
 from copytrading.models import CopyTrade
-from copytrading.operations.outcomes import Move, postpone, record_outcomes, take_over
+from copytrading.operations.outcomes import WATCH_FOR, Move, postpone, record_outcomes, take_over
+from copytrading.outcomes import tell_breakers
+from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Due, to_rescue
 from copytrading.sending import refusal_of, status_of
 from copytrading.shardlease import LeaseKeeper
@@ -20,6 +23,7 @@ from copytrading.states import Actor, Status
 from execution.ports import Filled, NotFound, OrderState, Rejected, Resting, Unknown, Venue
 from guardrails.intents import Reason, Refusal
 from ledger.clock import Clock, Ids
+from ledger.commissions import NO_TIERS, Tiers
 from ledger.db import Database
 
 EVERY_S = 0.5
@@ -36,18 +40,20 @@ WATCH_STEPS = (
     timedelta(hours=6),
     timedelta(hours=24),
 )
-"""When a FAILED order is asked about, after its decision (reliability.md 2.0)."""
+"""When a FAILED order is asked about, after it failed or its fill was undone (reliability.md 2.0)."""
 
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescueDoors:
-    """The outside as rescue reaches it."""
+    """The outside as rescue reaches it, the breakers that it tells, and the tiers by which commissions are counted."""
 
     database: Database
     venue: Venue
     clock: Clock
+    breakers: Breakers
+    tiers: Tiers = NO_TIERS
 
 
 class Rescue:
@@ -57,13 +63,14 @@ class Rescue:
 
     def __init__(self, doors: RescueDoors, *, ids: Ids, lease: LeaseKeeper, tallies: Tallies, worker: str) -> None:
         self._database, self._venue, self._clock = doors.database, doors.venue, doors.clock
+        self._tiers, self._breakers = doors.tiers, doors.breakers
         self._ids, self._lease, self._tallies, self._worker = ids, lease, tallies, worker
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask every half second until stopped."""
         while not stop.is_set():
             await self.run_once(stop)
-            await self._clock.sleep(EVERY_S)
+            await sleep_or_stop(self._clock, stop, EVERY_S)
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
         """Ask about what is due, until told to stop; the number of rows that moved."""
@@ -91,8 +98,9 @@ class Rescue:
         if move is None:
             await self._database.run(postpone, mine, until=self._next_question(mine, self._clock.now()))
             return False
-        moved = await self._database.run(record_outcomes, [move], now=self._clock.now())
+        moved = await self._database.run(record_outcomes, [move], now=self._clock.now(), tiers=self._tiers)
         if moved:
+            await tell_breakers(self._breakers, [move])
             known = move.to is not Status.UNKNOWN
             sentence = "An order was resolved by its hash." if known else "The venue does not know an order yet."
             log.info(sentence, action="rescue", trade=mine.pk, status=move.to.value)
@@ -122,5 +130,6 @@ class Rescue:
             return now + ASK_AGAIN
         if row.watch_until is None or now >= row.watch_until:
             return None
-        due = [row.decided_at + step for step in WATCH_STEPS if row.decided_at + step > now]
+        began = row.watch_until - WATCH_FOR
+        due = [began + step for step in WATCH_STEPS if began + step > now]
         return min([*due, row.watch_until])

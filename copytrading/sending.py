@@ -1,15 +1,17 @@
 """Sends reserved orders: the last checks, the signature, the venue, and the outcome as a move.
 
-One lane per follower account, a bound on all orders under way, and a record of which tokens have orders
+One lane per follower account, a bound on all orders under way, and a record of which markets have orders
 under way so that a sell can wait for what was bought before it.
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
+from copytrading.costs import NO_COSTS, Costs
 from copytrading.gate import Gate
 from copytrading.metrics import IN_FLIGHT_ORDERS, StageTimes, Tallies
 from copytrading.operations.outcomes import Move
@@ -37,53 +39,70 @@ class SendDoors:
     gate: Gate
     writer: OutcomeWriter
     clock: Clock
+    costs: Costs = NO_COSTS
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """An order in its lane, with the moment at which its prewrite began."""
+
+    reserved: Reserved
+    written_ms: float
 
 
 class Sender:
-    """Runs one task for each order under way; `in_flight_max` bounds them."""
+    """Sends each follower's orders one after the other, all followers side by side; `in_flight_max` bounds them.
+
+    A lane is a queue with one task, which lives while it has orders. What an order became is recorded behind the
+    lane's back, many together, and the order is under way until then.
+    """
 
     def __init__(self, doors: SendDoors, *, stages: StageTimes, tallies: Tallies, in_flight_max: int) -> None:
         self._doors, self._stages, self._tallies, self._in_flight_max = doors, stages, tallies, in_flight_max
+        self._in_flight = 0
+        self._lanes: dict[int, deque[_Order]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._lanes: dict[int, asyncio.Lock] = {}
-        self._in_lane: Counter[int] = Counter()
-        self._open: Counter[int] = Counter()
+        self._open: Counter[str] = Counter()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
 
     @property
     def in_flight(self) -> int:
         """Orders started and not yet recorded."""
-        return len(self._tasks)
+        return self._in_flight
 
     def prove(self, plans: Iterable[OrderPlan]) -> None:
         """Sign the orders of dry runs and let the signatures go: it shows that they could have been sent."""
         for plan in plans:
             self._doors.sign(plan)
 
-    async def settled(self, tokens: Iterable[int]) -> None:
-        """Wait until no order of these tokens is under way."""
-        await self._until(lambda: not any(self._open[token] for token in tokens))
+    async def settled(self, conditions: Iterable[str]) -> None:
+        """Wait until no order in these markets is under way."""
+        await self._until(lambda: not any(self._open[condition] for condition in conditions))
 
     async def room_for(self, copies: int) -> None:
         """Wait until so many more orders fit under the bound."""
-        await self._until(lambda: len(self._tasks) == 0 or len(self._tasks) + copies <= self._in_flight_max)
+        await self._until(lambda: not self._in_flight or self._in_flight + copies <= self._in_flight_max)
 
     async def idle(self) -> None:
         """Wait until nothing is under way."""
-        await self._until(lambda: not self._tasks)
+        await self._until(lambda: not self._in_flight)
 
     def start(self, reserved: Sequence[Reserved], *, written_ms: float) -> None:
         """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""
         self._doors.gate.forget()
         for each in reserved:
-            token = each.plan.token_id
-            self._open[token] += 1
-            self._in_lane[each.row.follower_id] += 1
-            task = asyncio.create_task(self._send_in_lane(each, written_ms=written_ms), name=f"send-{each.trade_id}")
-            self._tasks.add(task)
-            task.add_done_callback(lambda done, token=token: self._finish(done, token))  # type: ignore[misc]
-        IN_FLIGHT_ORDERS.set(len(self._tasks))
+            self._open[each.decision.signal.condition_id] += 1
+            lane = self._lanes.get(each.row.follower_id)
+            if lane is None:
+                lane = self._lanes[each.row.follower_id] = deque()
+                sending = self._doors.costs.steps("send", self._send_lane(each.row.follower_id, lane))
+                task = asyncio.create_task(sending, name=f"lane-{each.row.follower_id}")
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+            lane.append(_Order(each, written_ms))
+        self._in_flight += len(reserved)
+        IN_FLIGHT_ORDERS.set(self._in_flight)
 
     async def _until(self, condition: Callable[[], bool]) -> None:
         while not condition():
@@ -97,37 +116,52 @@ class Sender:
         if self._failure is not None:
             raise self._failure
 
-    def _finish(self, task: asyncio.Task[None], token: int) -> None:
-        self._tasks.discard(task)
-        self._open[token] -= 1
-        if not self._open[token]:
-            del self._open[token]
-        if not task.cancelled() and task.exception() is not None:
-            self._failure = self._failure or task.exception()
-        IN_FLIGHT_ORDERS.set(len(self._tasks))
-        self._changed.set()
-
-    async def _send_in_lane(self, reserved: Reserved, *, written_ms: float) -> None:
-        follower_id = reserved.row.follower_id
+    async def _send_lane(self, follower_id: int, lane: deque[_Order]) -> None:
         try:
-            async with self._lanes.setdefault(follower_id, asyncio.Lock()):
-                move = await self._send(reserved, written_ms=written_ms)
+            while lane:
+                order = lane[0]
+                move = await self._send(order.reserved, written_ms=order.written_ms)
+                lane.popleft()
+                if move is None:
+                    self._finish(order.reserved)
+                else:
+                    self._doors.writer.record(move).add_done_callback(partial(self._recorded, order.reserved, move))
+        except Exception as error:  # noqa: BLE001  (a bug: the pipeline raises it and the process ends)
+            self._failure = self._failure or error
         finally:
-            # Counted from the start of each order: a lane with somebody on his way to it is not taken down.
-            self._in_lane[follower_id] -= 1
-            if not self._in_lane[follower_id]:
-                del self._in_lane[follower_id], self._lanes[follower_id]
-        if move is not None and await self._doors.writer.record(move):
-            self._count(move)
+            # Nothing is awaited between the last look at the lane and here: an order started later makes a new one.
+            # What a failure leaves in it is no longer under way here; rescue asks about it.
+            del self._lanes[follower_id]
+            for order in lane:
+                self._finish(order.reserved)
+
+    def _recorded(self, reserved: Reserved, move: Move, recorded: asyncio.Future[bool]) -> None:
+        if not recorded.cancelled():
+            if recorded.exception() is not None:
+                self._failure = self._failure or recorded.exception()
+            elif recorded.result():
+                self._count(move)
+        self._finish(reserved)
+
+    def _finish(self, reserved: Reserved) -> None:
+        condition = reserved.decision.signal.condition_id
+        self._open[condition] -= 1
+        if not self._open[condition]:
+            del self._open[condition]
+        self._in_flight -= 1
+        IN_FLIGHT_ORDERS.set(self._in_flight)
+        self._changed.set()
 
     async def _send(self, reserved: Reserved, *, written_ms: float) -> Move | None:
         intent = reserved.decision.intent
         assert intent is not None
-        stop = await self._doors.gate.check(intent, written_ms=written_ms)
+        stop = await self._doors.gate.check(intent, trade_id=reserved.trade_id, written_ms=written_ms)
         if stop is not None:
             return _failed(reserved, stop.refusal) if stop.refusal else None
         began_ms, submitted_at = self._doors.clock.monotonic_ms(), self._doors.clock.now()
-        outcome = await self._doors.venue.submit(reserved.plan, self._doors.sign(reserved.plan))
+        with self._doors.costs.measure("sign"):
+            signature = self._doors.sign(reserved.plan)
+        outcome = await self._doors.venue.submit(reserved.plan, signature)
         self._stages.add("execution", self._doors.clock.monotonic_ms() - began_ms)
         return self._move(reserved, outcome, submitted_at=submitted_at)
 

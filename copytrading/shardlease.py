@@ -5,6 +5,7 @@ import asyncio
 import structlog
 
 from copytrading.operations.leases import Lease, LeaseLost, acquire, release, renew
+from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Shard
 from ledger.clock import Clock
 from ledger.db import Database
@@ -38,8 +39,12 @@ class LeaseKeeper:
         """The shard this keeper is for."""
         return Shard(self._shard, self._of)
 
-    async def acquire(self) -> Lease:
-        """Take the shard, waiting up to one TTL for a dead holder's lease to end. Raises LeaseHeldByAnother."""
+    async def acquire(self, stop: asyncio.Event | None = None) -> Lease | None:
+        """Take the shard, waiting up to one TTL for a dead holder's lease to end; None when told to stop meanwhile.
+
+        Raises LeaseHeldByAnother.
+        """
+        stop = stop or asyncio.Event()
         give_up_ms = self._clock.monotonic_ms() + (self._ttl_s + 1) * 1_000
         while True:
             asked_ms = self._clock.monotonic_ms()
@@ -52,7 +57,9 @@ class LeaseKeeper:
                 return lease
             if asked_ms >= give_up_ms:
                 raise LeaseHeldByAnother(f"shard {self._shard}/{self._of} is held by another supervisor")
-            await self._clock.sleep(1)
+            await sleep_or_stop(self._clock, stop, 1)
+            if stop.is_set():
+                return None
 
     def held(self) -> Lease:
         """The lease to name in a money write. Raises LeaseLost when it may no longer be trusted."""
@@ -68,7 +75,7 @@ class LeaseKeeper:
         """Renew until stopped. Raises LeaseLost when the shard was taken over."""
         while not stop.is_set():
             await self.run_once()
-            await self._pause(stop)
+            await sleep_or_stop(self._clock, stop, self._ttl_s / RENEWALS_PER_TTL)
 
     async def run_once(self) -> None:
         """Renew now."""
@@ -86,9 +93,3 @@ class LeaseKeeper:
 
     def _trust_from(self, asked_ms: float) -> None:
         self._trusted_until_ms = asked_ms + self._ttl_s * 1_000 - MARGIN_MS
-
-    async def _pause(self, stop: asyncio.Event) -> None:
-        # Short naps, so that a stop is noticed at once whatever the TTL.
-        until_ms = self._clock.monotonic_ms() + self._ttl_s * 1_000 / RENEWALS_PER_TTL
-        while not stop.is_set() and self._clock.monotonic_ms() < until_ms:
-            await self._clock.sleep(0.1)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from guardrails.intents import Reason, Refusal, Unit
-from ledger.units import MAX_MICROS, Micros, Side, cost_up, floor_shares, ratio_down, share_down, size_for_cost
+from ledger.units import BPS, MAX_MICROS, Micros, Side, cost_up, floor_shares, ratio_down, share_down, size_for_cost
+
+NOTHING = Micros(0)
 
 
 class Sizing(StrEnum):
@@ -16,18 +18,39 @@ class Sizing(StrEnum):
     PERCENTAGE = "PERCENTAGE"
     FIXED_AMOUNT = "FIXED_AMOUNT"
     RANGE = "RANGE"
+    SHARES = "SHARES"
+    TIERED = "TIERED"
+    BANKROLL = "BANKROLL"
+    PROPORTIONAL = "PROPORTIONAL"
+
+
+class SellSizing(StrEnum):
+    """How much of a holding is sold when the leader sells."""
+
+    SAME_PERCENT = "SAME_PERCENT"
+    FIXED_AMOUNT = "FIXED_AMOUNT"
+    CUSTOM_PERCENT = "CUSTOM_PERCENT"
 
 
 class BelowMinimum(StrEnum):
-    """What happens with a copy under the venue's minimum."""
+    """What happens with a copy under the venue's minimum; ACCUMULATE carries it to the next one."""
 
     SKIP = "SKIP"
     RAISE = "RAISE"
+    ACCUMULATE = "ACCUMULATE"
+
+
+OF_BANKROLL = frozenset({Sizing.BANKROLL, Sizing.PROPORTIONAL})
+"""Sizings that look at what the follower has."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SizingTerms:
-    """A follower's choices; pUSD in micros, the percentage in bps of the leader's shares."""
+    """A follower's choices; pUSD and shares in micros.
+
+    The percentage is in bps of the leader's shares, and of the follower's bankroll for BANKROLL. A tier is
+    (from how many micros of the leader's pUSD, bps of the leader's shares), ascending from 0.
+    """
 
     sizing: Sizing
     percentage_bps: int
@@ -36,11 +59,19 @@ class SizingTerms:
     cap_micros: int
     max_trade_micros: int | None
     below_minimum: BelowMinimum
+    shares_micros: int = 0
+    tiers: tuple[tuple[int, int], ...] = ()
+    sell_sizing: SellSizing = SellSizing.SAME_PERCENT
+    sell_amount_micros: int = 0
+    sell_percentage_bps: int = BPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Already:
-    """What earlier parts of a group made a follower decide: shares, pUSD at their limits, and whether one counts."""
+    """What earlier parts of a group made a follower decide: shares, pUSD at their limits, and whether one counts.
+
+    Shares put aside for a later copy are decided; shares that an earlier part took from there are not of this group.
+    """
 
     size_micros: Micros
     cost_micros: Micros
@@ -56,7 +87,9 @@ class SizingFacts:
 
     `part_micros` is this signal, `total_micros` the group with it, `already` what earlier parts of
     the group made this follower decide; `held_micros` is the follower's free holding of the token;
-    `leader_held_micros` the leader's known holding before this part, None when unknown.
+    `leader_held_micros` the leader's known holding before this part, None when unknown; `leader_cost_micros`
+    the leader's pUSD for the group, at its price; the bankrolls all that each of the two has, None when unknown;
+    `carried_micros` the shares put aside by earlier copies, above zero to buy and below to sell.
     """
 
     side: Side
@@ -67,41 +100,79 @@ class SizingFacts:
     minimum_micros: int
     held_micros: int
     leader_held_micros: int | None
+    leader_cost_micros: int = 0
+    bankroll_micros: int | None = None
+    leader_bankroll_micros: int | None = None
+    carried_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """A size in two decimals, greater than zero, with notes on how it was found."""
+    """A size in two decimals, greater than zero, with notes on how it was found.
+
+    `taken_micros` of it are shares that earlier copies had put aside.
+    """
 
     size_micros: Micros
     notes: tuple[Reason, ...] = ()
+    taken_micros: Micros = NOTHING
 
 
-def size_copy(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:
+@dataclass(frozen=True, slots=True)
+class Aside:
+    """Too small now: `size_micros` is put aside, beside what was carried before, for the next copy."""
+
+    size_micros: Micros
+    refusal: Refusal
+
+
+def size_copy(terms: SizingTerms, facts: SizingFacts) -> Size | Aside | Refusal:
     """The size to copy, or the reason why there is none."""
     if facts.side is Side.SELL:
         return _size_sell(terms, facts)
+    if terms.sizing is Sizing.PROPORTIONAL and facts.leader_bankroll_micros is None:
+        return Refusal(Reason.FACT_MISSING, subject="leader's bankroll")
     remainder = _wanted(terms, facts) - facts.already.size_micros
-    bound = _money_bound(terms)
-    if bound is not None:
-        # Parts may have other prices: what is left of the money bounds them too.
-        left = size_for_cost(max(0, bound - facts.already.cost_micros), facts.limit_micros)
-        remainder = min(remainder, left)
+    left = _money_left(terms, facts)
     # A row's column holds no more, and no order is so large.
-    return _at_least_minimum(terms, facts, Size(Micros(min(remainder, MAX_MICROS))))
+    size = Size(Micros(min(remainder, left, MAX_MICROS)))
+    return _at_least_minimum(terms, facts, size, most=Micros(min(left, MAX_MICROS)))
 
 
-def _size_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:
+def size_exit(facts: SizingFacts) -> Size | Refusal:
+    """All that a stopped follower still has of what was copied: the signal's size, or the holding if smaller."""
+    size = floor_shares(min(facts.part_micros, facts.held_micros))
+    if size <= 0:
+        return Refusal(Reason.NOTHING_TO_SELL)
+    if size < facts.minimum_micros:
+        return Refusal(Reason.BELOW_MINIMUM, size, facts.minimum_micros, Unit.SHARES)
+    return Size(size)
+
+
+def _size_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Aside | Refusal:
     if facts.held_micros <= 0:
         return Refusal(Reason.NOTHING_TO_SELL)
+    size = _part_to_sell(terms, facts)
+    if isinstance(size, Refusal):
+        return size
+    return _at_least_minimum(terms, facts, size, most=floor_shares(facts.held_micros))
+
+
+def _part_to_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:
+    if terms.sell_sizing is not SellSizing.SAME_PERCENT:
+        if facts.already.size_micros > 0:
+            return Refusal(Reason.ALREADY_COPIED)
+        if terms.sell_sizing is SellSizing.CUSTOM_PERCENT:
+            return Size(floor_shares(share_down(facts.held_micros, terms.sell_percentage_bps)))
+        return Size(floor_shares(min(size_for_cost(terms.sell_amount_micros, facts.limit_micros), facts.held_micros)))
     known = facts.leader_held_micros
     if known is not None and known >= facts.part_micros > 0:
-        part = floor_shares(ratio_down(facts.held_micros, facts.part_micros, known))
-        return _at_least_minimum(terms, facts, Size(part))
+        return Size(floor_shares(ratio_down(facts.held_micros, facts.part_micros, known)))
     # A partial history is never divided by: fall back on the size that a buy of this group would have.
+    if terms.sizing is Sizing.PROPORTIONAL and facts.leader_bankroll_micros is None:
+        return Refusal(Reason.FACT_MISSING, subject="leader's bankroll")
     part = Micros(_sized(terms, facts) - facts.already.size_micros)
-    bounded = floor_shares(min(part, facts.held_micros))
-    return _at_least_minimum(terms, facts, Size(bounded, (Reason.LEADER_POSITION_UNKNOWN,)))
+    return Size(floor_shares(min(part, facts.held_micros)), (Reason.LEADER_POSITION_UNKNOWN,))
 
 
 def _wanted(terms: SizingTerms, facts: SizingFacts) -> Micros:
@@ -112,10 +183,24 @@ def _wanted(terms: SizingTerms, facts: SizingFacts) -> Micros:
     return size
 
 
-def _money_bound(terms: SizingTerms) -> int | None:
-    """The most pUSD that a whole group may cost; None for a percentage without a cap."""
-    fixed = terms.amount_micros if terms.sizing is Sizing.FIXED_AMOUNT else None
-    return min((bound for bound in (fixed, _cap(terms)) if bound is not None), default=None)
+def _money_left(terms: SizingTerms, facts: SizingFacts) -> Micros:
+    """The most shares that the money of this group still buys: its parts may have other prices."""
+    bounds = (bound for bound in (_fixed_money(terms, facts), _cap(terms)) if bound is not None)
+    bound = min(bounds, default=None)
+    if bound is None:
+        return Micros(MAX_MICROS)
+    return size_for_cost(max(0, bound - facts.already.cost_micros), facts.limit_micros)
+
+
+def _fixed_money(terms: SizingTerms, facts: SizingFacts) -> int | None:
+    """The pUSD of a group where the sizing speaks in money; None where it speaks in shares."""
+    if terms.sizing is Sizing.FIXED_AMOUNT:
+        return terms.amount_micros
+    if terms.sizing is Sizing.BANKROLL:
+        return share_down(facts.bankroll_micros or 0, terms.percentage_bps)
+    if terms.sizing is Sizing.PROPORTIONAL and facts.leader_bankroll_micros is not None:
+        return ratio_down(facts.bankroll_micros or 0, facts.leader_cost_micros, facts.leader_bankroll_micros)
+    return None
 
 
 def _cap(terms: SizingTerms) -> int | None:
@@ -126,10 +211,13 @@ def _cap(terms: SizingTerms) -> int | None:
 
 def _sized(terms: SizingTerms, facts: SizingFacts) -> Micros:
     limit = facts.limit_micros
-    if terms.sizing is Sizing.FIXED_AMOUNT:
-        return size_for_cost(terms.amount_micros, limit)
-    size = floor_shares(share_down(facts.total_micros, terms.percentage_bps))
-    if terms.sizing is Sizing.PERCENTAGE:
+    money = _fixed_money(terms, facts)
+    if money is not None:
+        return size_for_cost(money, limit)
+    if terms.sizing is Sizing.SHARES:
+        return floor_shares(terms.shares_micros)
+    size = floor_shares(share_down(facts.total_micros, _percentage(terms, facts)))
+    if terms.sizing is not Sizing.RANGE:
         return size
     cost = cost_up(size, limit)
     if cost > terms.cap_micros:
@@ -137,9 +225,19 @@ def _sized(terms: SizingTerms, facts: SizingFacts) -> Micros:
     return size_for_cost(terms.floor_micros, limit) if cost < terms.floor_micros else size
 
 
-def _at_least_minimum(terms: SizingTerms, facts: SizingFacts, size: Size) -> Size | Refusal:
+def _percentage(terms: SizingTerms, facts: SizingFacts) -> int:
+    if terms.sizing is not Sizing.TIERED:
+        return terms.percentage_bps
+    reached = [bps for from_micros, bps in terms.tiers if facts.leader_cost_micros >= from_micros]
+    return reached[-1] if reached else 0
+
+
+def _at_least_minimum(terms: SizingTerms, facts: SizingFacts, size: Size, *, most: Micros) -> Size | Aside | Refusal:
+    """Hold a size against the minimum; `most` bounds what it may become with what was carried."""
     if size.size_micros <= 0 and facts.already.size_micros > 0:
         return Refusal(Reason.ALREADY_COPIED)
+    if terms.below_minimum is BelowMinimum.ACCUMULATE:
+        return _accumulated(facts, size, most=most)
     if size.size_micros >= facts.minimum_micros:
         return size
     refusal = Refusal(Reason.BELOW_MINIMUM, size.size_micros, facts.minimum_micros, Unit.SHARES)
@@ -152,3 +250,17 @@ def _at_least_minimum(terms: SizingTerms, facts: SizingFacts, size: Size) -> Siz
     if facts.side is Side.BUY and cap is not None and cost_up(facts.minimum_micros, facts.limit_micros) > cap:
         return refusal
     return Size(Micros(facts.minimum_micros), size.notes)
+
+
+def _accumulated(facts: SizingFacts, size: Size, *, most: Micros) -> Size | Aside | Refusal:
+    """The size with what was carried in its direction, or put aside beside it; the money bounds both."""
+    own = max(0, size.size_micros)
+    if most < facts.minimum_micros:
+        # What can never become a copy is not carried either: it would grow for ever.
+        return Refusal(Reason.BELOW_MINIMUM, own, facts.minimum_micros, Unit.SHARES)
+    carried = max(0, facts.carried_micros if facts.side is Side.BUY else -facts.carried_micros)
+    whole = min(own + carried, most)
+    if whole >= facts.minimum_micros:
+        return Size(Micros(whole), size.notes, Micros(whole - own))
+    refusal = Refusal(Reason.ACCUMULATED, own + carried, facts.minimum_micros, Unit.SHARES)
+    return Aside(Micros(own), refusal)

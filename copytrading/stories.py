@@ -1,6 +1,6 @@
 """Copies as people read them: who, what, how much, and why not. Reads only; amounts are text."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +13,7 @@ from ledger.units import text_from_micros
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """One copy with all that the page tells of it."""
+    """One copy in a line of the list."""
 
     id: int
     at: datetime
@@ -37,14 +37,31 @@ def newest_stories(limit: int) -> tuple[Story, ...]:
     return _stories(CopyTrade.objects.select_related("follower", "leader").order_by("-pk")[:limit])
 
 
-def stories_of(trade_ids: Sequence[int]) -> tuple[Story, ...]:
+def stories_of(trade_ids: Collection[int]) -> tuple[Story, ...]:
     """These copies, newest first; two queries whatever the number."""
     return _stories(CopyTrade.objects.select_related("follower", "leader").filter(pk__in=trade_ids).order_by("-pk"))
 
 
 def reason_text(told: dict[str, Any]) -> str:
-    """A stored reason as a line for people."""
-    return str(Refusal(Reason(told["reason"]), told.get("value"), told.get("limit"), Unit(told.get("unit") or "")))
+    """A stored reason as a line for people; one that this version does not know is its bare code."""
+    if told["reason"] not in Reason.__members__:
+        return str(told["reason"])
+    unit, subject = Unit(told.get("unit") or ""), str(told.get("subject") or "")
+    return str(Refusal(Reason(told["reason"]), told.get("value"), told.get("limit"), unit, subject))
+
+
+def outcome_of(token_id: int, market: Market | None) -> str:
+    """What the token pays on ('Yes'), as far as the market is known."""
+    if market is None:
+        return ""
+    return {market.first_token_id: market.first_outcome, market.second_token_id: market.second_outcome}.get(
+        token_id, ""
+    )
+
+
+def milliseconds(before: datetime, after: datetime) -> int:
+    """The whole milliseconds between two moments."""
+    return round((after - before).total_seconds() * 1_000)
 
 
 def _stories(rows: Iterable[CopyTrade]) -> tuple[Story, ...]:
@@ -62,7 +79,7 @@ def _story(row: CopyTrade, market: Market | None) -> Story:
         leader=str(row.leader),
         side=row.side,
         market=str(market) if market else row.condition_id,
-        outcome=_outcome(row.token_id, market),
+        outcome=outcome_of(row.token_id, market),
         size=text_from_micros(row.size_micros),
         limit=text_from_micros(row.limit_micros),
         status=row.status,
@@ -70,13 +87,5 @@ def _story(row: CopyTrade, market: Market | None) -> Story:
         fill_price=text_from_micros(row.fill_price_micros),
         fee=text_from_micros(row.fee_micros),
         reasons=tuple(reason_text(each) for each in row.reasons),
-        delay_ms=round(((row.executed_at or row.decided_at) - row.detected_at).total_seconds() * 1_000),
-    )
-
-
-def _outcome(token_id: int, market: Market | None) -> str:
-    if market is None:
-        return ""
-    return {market.first_token_id: market.first_outcome, market.second_token_id: market.second_outcome}.get(
-        token_id, ""
+        delay_ms=milliseconds(row.detected_at, row.executed_at or row.decided_at),
     )

@@ -5,12 +5,15 @@ and it reaches the caller, so that the process ends and its supervisor starts it
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import structlog
 
+from copytrading.breaker_watch import Breakers
+from copytrading.costs import NO_COSTS, Costs
 from copytrading.intake import Intake
 from copytrading.metrics import StageTimes, Tallies
 from copytrading.outcomes import OutcomeWriter
@@ -20,7 +23,9 @@ from copytrading.reporter import Reporter
 from copytrading.rescue import Rescue
 from copytrading.sending import Sender
 from copytrading.shardlease import LeaseKeeper
+from copytrading.stopper import Stopper
 from copytrading.sweeper import Sweeper
+from copytrading.vitals import Vitals
 from guardrails.stores.base import StoreDown, Stores
 from ledger.clock import Clock
 from ledger.db import ClosableDatabase
@@ -59,11 +64,14 @@ class Engine:
     pipeline: Pipeline
     sender: Sender
     writer: OutcomeWriter
+    breakers: Breakers
     sweeper: Sweeper
+    stopper: Stopper
     rescue: Rescue
     reporter: Reporter
     stages: StageTimes
     tallies: Tallies
+    costs: Costs = NO_COSTS
 
 
 class Supervisor:
@@ -73,6 +81,8 @@ class Supervisor:
         self._engine, self._drain_ms = engine, drain_ms
         self._stops: dict[str, asyncio.Event] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.vitals: Vitals | None = None
+        """Signs of life for probers, from before the shard is taken until it is released; None: nobody asks."""
 
     async def run(self, source: Source, stop: asyncio.Event) -> bool:
         """True when everything was drained; False when the drain's bound ended it first.
@@ -80,8 +90,29 @@ class Supervisor:
         A source that ends by itself is drained to its last copy; a stop drains within `drain_ms`. What is
         left is in the database and goes on at the next start. Raises LeaseHeldByAnother, or what escaped.
         """
+        async with self._watched(stop):
+            return await self._run(source, stop)
+
+    @asynccontextmanager
+    async def _watched(self, stop: asyncio.Event) -> AsyncIterator[None]:
+        if self.vitals is None:
+            yield
+            return
+        ended = asyncio.Event()
+        watching = asyncio.create_task(self.vitals.run(ended), name=self.vitals.name)
+        watching.add_done_callback(lambda _done: stop.set())  # before the end only by a bug, which is raised below
+        try:
+            yield
+        finally:
+            ended.set()
+            await watching
+
+    async def _run(self, source: Source, stop: asyncio.Event) -> bool:
         engine = self._engine
-        lease = await engine.lease.acquire()
+        lease = await engine.lease.acquire(stop)
+        if lease is None:
+            log.info("Stopped while another supervisor held the shard.", action="stop")
+            return True
         await self._forget_queue()
         log.info("Shard taken.", action="start", shard=f"{lease.shard}/{lease.of}", term=lease.term)
         try:
@@ -102,7 +133,8 @@ class Supervisor:
 
     def _start_all(self, group: asyncio.TaskGroup, source: Source) -> None:
         engine = self._engine
-        for service in (engine.lease, engine.writer, engine.reporter, engine.rescue, engine.pipeline, engine.sweeper):
+        trading = (engine.rescue, engine.pipeline, engine.sweeper, engine.stopper)
+        for service in (engine.lease, engine.writer, engine.reporter, engine.breakers, *trading):
             self._start(group, service.name, service.run)
         self._start(group, "intake", engine.intake.run)
         self._start(group, "source", source.run)
@@ -111,7 +143,7 @@ class Supervisor:
         self, group: asyncio.TaskGroup, name: str, run: Callable[[asyncio.Event], Coroutine[Any, Any, None]]
     ) -> None:
         self._stops[name] = asyncio.Event()
-        self._tasks[name] = group.create_task(run(self._stops[name]), name=name)
+        self._tasks[name] = group.create_task(self._engine.costs.steps(name, run(self._stops[name])), name=name)
 
     async def _until_stopped(self, stop: asyncio.Event) -> bool:
         asked = asyncio.create_task(stop.wait(), name="stop")
@@ -125,10 +157,10 @@ class Supervisor:
         for name in ("source", "intake"):
             await self._end(name)
         drained = await self._drain(stop, bound_ms, began_ms=began_ms)
-        for name in ("sweeper", "pipeline", "rescue"):
+        for name in ("stopper", "sweeper", "pipeline", "rescue"):
             await self._end(name)
         await self._finish_sends(bound_ms, began_ms=began_ms)
-        for name in ("outcomes", "reporter", "lease"):
+        for name in ("outcomes", "breakers", "reporter", "lease"):
             await self._end(name)
         return drained
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 import structlog
 
 from copytrading.operations.attempts import FRESH_FOR
+from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Shard, open_signal_ids
 from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock
@@ -29,8 +30,9 @@ class Sweeper:
         """Sweep every second until stopped; the first sweep offers everything, for a start after a crash."""
         await self.run_once(older_than=timedelta(0))
         while not stop.is_set():
-            await self._clock.sleep(EVERY_S)
-            await self.run_once()
+            await sleep_or_stop(self._clock, stop, EVERY_S)
+            if not stop.is_set():
+                await self.run_once()
 
     async def run_once(self, *, older_than: timedelta = FRESH_FOR) -> int:
         """Offer what is open; the number of signals offered."""

@@ -8,6 +8,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from copytrading.breaker_watch import Breakers
+from copytrading.costs import NO_COSTS, Costs, MeasuredDatabase, MeasuredVenue
 from copytrading.deciding import Planner
 from copytrading.facts import Gatherer, OperatorBounds
 from copytrading.gate import Gate
@@ -19,6 +21,7 @@ from copytrading.reporter import Reporter
 from copytrading.rescue import Rescue, RescueDoors
 from copytrading.sending import SendDoors, Sender
 from copytrading.shardlease import LeaseKeeper
+from copytrading.stopper import Stopper
 from copytrading.supervisor import Engine, Supervisor
 from copytrading.sweeper import Sweeper
 from execution.books import BookShape
@@ -28,12 +31,14 @@ from execution.quotes import AroundLeader, KnownQuotes
 from execution.signing import LocalSigner, address_of, sign_order
 from execution.terms import KnownTerms
 from execution.venues.paper import PaperConfig, PaperDoors, PaperVenue
+from guardrails.breakers import BreakerTerms, Kind
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Limits
 from guardrails.stores.base import StoreDown, Stores
 from guardrails.stores.memory import memory_stores
 from guardrails.stores.redis import redis_stores
 from ledger.clock import Clock, Ids, Randomness
+from ledger.commissions import Tiers, TiersError, parse_tiers
 from ledger.db import ClosableDatabase, ThreadedDatabase
 from ledger.system import SeededRandomness, SystemClock, SystemIds
 from ledger.units import ONE, Micros
@@ -48,7 +53,10 @@ RECLAIM_MS = 30_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choices:
-    """What a command chooses beside the settings. `live` turns the filter for stale signals on."""
+    """What a command chooses beside the settings. `live` turns the filter for stale signals on.
+
+    `operator` stands in for the bounds of the settings; `costs` measures.
+    """
 
     shard: int = 0
     of: int = 1
@@ -58,6 +66,8 @@ class Choices:
     seed: int | None = None
     quotes: KnownQuotes | None = None
     venue_latency: bool = True
+    costs: Costs = NO_COSTS
+    operator: OperatorBounds | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +109,7 @@ def build_supervisor(choices: Choices) -> tuple[Engine, Supervisor]:
         clock=clock,
         ids=SystemIds(),
         randomness=SeededRandomness(choices.seed),
-        database=ThreadedDatabase(threads),
+        database=_measured_database(ThreadedDatabase(threads), choices.costs),
         stores=build_stores(clock, shard=choices.shard, of=choices.of),
     )
     engine = build_engine(choices, doors)
@@ -120,9 +130,13 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         pipeline=_pipeline(choices, doors, core),
         sender=core.sender,
         writer=core.writer,
+        breakers=core.breakers,
         sweeper=Sweeper(database, queue, clock, shard=core.lease.shard),
+        stopper=Stopper(database, queue, clock, quotes=core.quotes, shard=core.lease.shard),
         rescue=Rescue(
-            RescueDoors(database=database, venue=core.venue, clock=clock),
+            RescueDoors(
+                database=database, venue=core.venue, clock=clock, breakers=core.breakers, tiers=commission_tiers()
+            ),
             ids=doors.ids,
             lease=core.lease,
             tallies=core.tallies,
@@ -131,6 +145,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         reporter=reporter,
         stages=core.stages,
         tallies=core.tallies,
+        costs=choices.costs,
     )
 
 
@@ -145,6 +160,7 @@ class _Core:
     quotes: KnownQuotes
     venue: Venue
     lease: LeaseKeeper
+    breakers: Breakers
     writer: OutcomeWriter
     sender: Sender
 
@@ -164,10 +180,21 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
         holder=f"{worker}:{doors.ids.token()[:8]}",
         ttl_s=settings.COPY_TRADING_LEASE_TTL_S,
     )
-    writer = OutcomeWriter(database, clock, stages=stages, flush_ms=settings.COPY_TRADING_OUTCOME_FLUSH_MS)
-    gate = Gate(database, clock, lease=lease)
+    flush_ms = settings.COPY_TRADING_OUTCOME_FLUSH_MS
+    tiers = commission_tiers()
+    breakers = Breakers(database, clock, terms=breaker_terms())
+    writer = OutcomeWriter(database, clock, stages=stages, flush_ms=flush_ms, costs=choices.costs, tiers=tiers)
+    writer.breakers = breakers
+    gate = Gate(database, clock, lease=lease, breakers=breakers)
     sender = Sender(
-        SendDoors(venue=venue, sign=_paper_sign, gate=gate, writer=writer, clock=clock),
+        SendDoors(
+            venue=_measured_venue(venue, choices.costs),
+            sign=_paper_sign,
+            gate=gate,
+            writer=writer,
+            clock=clock,
+            costs=choices.costs,
+        ),
         stages=stages,
         tallies=tallies,
         in_flight_max=settings.COPY_TRADING_IN_FLIGHT_MAX,
@@ -180,6 +207,7 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
         quotes=quotes,
         venue=venue,
         lease=lease,
+        breakers=breakers,
         writer=writer,
         sender=sender,
     )
@@ -189,8 +217,9 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core) -> Pipeline:
     gatherer = Gatherer(
         doors.database,
         doors.clock,
-        operator=operator_bounds(choices),
+        operator=choices.operator or operator_bounds(choices),
         terms=core.terms,
+        breakers=core.breakers,
         cache_ms=settings.COPY_TRADING_CONFIG_CACHE_MS,
     )
     steps = Steps(
@@ -200,6 +229,7 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core) -> Pipeline:
         lease=core.lease,
         stages=core.stages,
         tallies=core.tallies,
+        costs=choices.costs,
     )
     return Pipeline(
         Doors(database=doors.database, queue=doors.stores.queue, quotes=core.quotes, clock=doors.clock, ids=doors.ids),
@@ -223,11 +253,15 @@ def _reporter(choices: Choices, doors: EngineDoors, core: _Core) -> Reporter:
     )
 
     async def gauges() -> dict[str, int]:
-        in_flight = core.sender.in_flight
+        told = {
+            "in_flight": core.sender.in_flight,
+            "in_flight_max": settings.COPY_TRADING_IN_FLIGHT_MAX,
+            "queue_max": settings.COPY_TRADING_QUEUE_MAX,
+        }
         try:
-            return {"queue": await doors.stores.queue.size(), "in_flight": in_flight}
+            return {**told, "queue": await doors.stores.queue.size()}
         except StoreDown:
-            return {"in_flight": in_flight}
+            return told
 
     reporter.gauges = gauges
     return reporter
@@ -253,6 +287,36 @@ def operator_bounds(choices: Choices) -> OperatorBounds:
         global_bounds=_period_bounds("GLOBAL"),
         market_bounds=_period_bounds("MARKET"),
     )
+
+
+def commission_tiers() -> Tiers:
+    """The tiers of commissions as set. Raises ImproperlyConfigured."""
+    try:
+        return parse_tiers(settings.COMMISSION_TIERS)
+    except TiersError as error:
+        raise ImproperlyConfigured(f"COMMISSION_TIERS: {error}") from None
+
+
+def breaker_terms() -> tuple[BreakerTerms, ...]:
+    """The circuit breakers that the settings ask for; 0 is no such breaker. Raises ImproperlyConfigured."""
+    rates = ((Kind.FAILURE_RATE, settings.BREAKER_REJECTED_BPS), (Kind.UNKNOWN_RATE, settings.BREAKER_UNKNOWN_BPS))
+    comes_back = {
+        "cooldown_s": settings.BREAKER_COOLDOWN_S,
+        "cooldown_max_s": settings.BREAKER_COOLDOWN_MAX_S,
+        "probes": settings.BREAKER_PROBES_COUNT,
+    }
+    least, window, losses = (getattr(settings, f"BREAKER_{n}_COUNT") for n in ("LEAST", "WINDOW", "LOSSES"))
+    try:
+        found = [
+            BreakerTerms(kind=kind, open_bps=bps, least=least, window=window, **comes_back)
+            for kind, bps in rates
+            if bps
+        ]
+        if losses:
+            found.append(BreakerTerms(kind=Kind.CONSECUTIVE_LOSSES, least=losses, **comes_back))
+    except ValueError as error:
+        raise ImproperlyConfigured(f"The settings BREAKER_* do not fit together: {error}") from None
+    return tuple(found)
 
 
 def _period_bounds(scope: str) -> PeriodBounds:
@@ -288,6 +352,14 @@ def _paper_config(*, latency: bool) -> PaperConfig:
         lost_answer_bps=settings.PAPER_LOST_ANSWER_BPS,
         lost_request_bps=settings.PAPER_LOST_REQUEST_BPS,
     )
+
+
+def _measured_database(database: ClosableDatabase, costs: Costs) -> ClosableDatabase:
+    return database if costs is NO_COSTS else MeasuredDatabase(database, costs)
+
+
+def _measured_venue(venue: Venue, costs: Costs) -> Venue:
+    return venue if costs is NO_COSTS else MeasuredVenue(venue, costs)
 
 
 PAPER_WALLET = address_of(PAPER_KEY)

@@ -16,7 +16,6 @@ from execution.orders import (
     address_word,
     contents_hash,
     keccak256,
-    order_digest,
     typed_digest,
 )
 from execution.ports import Signer, SignerRefused
@@ -78,7 +77,8 @@ def sign_order(signer: Signer, plan: OrderPlan, *, wallet: str) -> bytes:
     65 bytes for signature types 0 to 2, 317 for a deposit wallet (type 3, ERC-7739).
     """
     if plan.signature_type != POLY_1271:
-        return signer.sign(wallet, order_digest(plan))
+        # The order hash is the digest: what the row names for life is what is signed.
+        return signer.sign(wallet, bytes.fromhex(plan.order_hash[2:]))
     contents = contents_hash(plan, plan.maker_amount, taker_amount=plan.taker_amount)
     separator = DOMAIN_SEPARATORS[plan.domain]
     inner = signer.sign(wallet, nested_digest(contents, separator, wallet=plan.signer))

@@ -19,8 +19,11 @@ FUNCTION_LINES_MAX = 60
 
 MONEY_MODULES = (
     *("ledger/*.py", "guardrails/*.py"),
-    *(f"execution/{name}.py" for name in ("orders", "pricing", "books", "fees", "positions", "preflight")),
-    *(f"copytrading/{name}.py" for name in ("sizing", "fields", "signals", "groups", "holdings", "decide")),
+    *(
+        f"execution/{name}.py"
+        for name in ("orders", "pricing", "books", "fees", "positions", "preflight", "about", "gamma")
+    ),
+    *(f"copytrading/{name}.py" for name in ("sizing", "fields", "signals", "groups", "holdings", "decide", "filters")),
 )
 # Seconds and milliseconds are no money.
 TIME_MODULES = ("ledger/clock.py", "ledger/system.py", "ledger/db.py", "*/metrics.py")

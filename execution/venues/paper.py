@@ -96,7 +96,9 @@ class PaperVenue:
         return rejected, answer_lost, request_lost
 
     async def _travel(self) -> None:
-        """One way: half the latency with up to half the jitter."""
+        """One way: half the latency with up to half the jitter; a venue without both answers at once."""
+        if not self._config.latency_ms and not self._config.jitter_ms:
+            return
         jitter_ms = self._doors.randomness.below(self._config.jitter_ms + 1)
         await self._doors.clock.sleep((self._config.latency_ms + jitter_ms) / 2000)
 

@@ -193,27 +193,26 @@ execute_from_command_line(["manage.py", "verify", *sys.argv[1:]])
 
 WITHOUT_TOKENS_AND_TRIGGER = """
 import importlib
-from copytrading.operations import outcomes, signals
+from copytrading.operations import booking, outcomes, signals
 importlib.import_module("copytrading.migrations.0002_guard_states").POSTGRES = "SELECT 1"
-cas, increase, legs = outcomes.compare_and_set, signals.increase, outcomes.fill_entries
+cas, increase, legs = outcomes.compare_and_set, signals.increase, booking.fill_entries
 def blind(model, *, match, assign, rows):
     return cas(model, match=match[:1], assign=assign, rows=[(row[0], *row[len(match):]) for row in rows])
 outcomes.compare_and_set = blind
 nothing = signals.ActedTotals(size_micros=0, notional_micros=0)
 signals.increase = lambda acted, seen, **how: increase(nothing, seen, **how)
-outcomes.fill_entries = lambda fill: legs(fill)[:-1]
+booking.fill_entries = lambda fill: legs(fill)[:-1]
 """
 
 WITHOUT_LEASE_AND_BUDGETS = """
-from copytrading.operations import outcomes, prewrite
-add = prewrite._add_order
-def another_hash(row, plan):
-    add(row, plan)
-    row.order_hash = "0x" + row.order_hash[:1:-1]
-prewrite._add_order = another_hash
+from copytrading.operations import copy_rows, funds, outcomes, prewrite
+order = copy_rows._order
+def another_hash(plan):
+    return order(plan) | {"order_hash": "0x" + plan.order_hash[:1:-1]}
+copy_rows._order = another_hash
 prewrite.hold = lambda lease: None
-prewrite.write_budgets = lambda before, after: None
-outcomes._release_budgets = lambda moves: None
+funds.write_budgets = lambda before, after: None
+outcomes.give_back_budgets = lambda moves: None
 """
 
 BROKEN_ENGINE = """

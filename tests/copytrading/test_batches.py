@@ -58,7 +58,7 @@ def signal(
         leader_id=leader,
         side=side,
         token_id=token,
-        condition_id="0xc0",
+        condition_id=f"0xc{token}",
         size_micros=Micros(100 * ONE),
         total_size_micros=Micros(100 * ONE),
         price_micros=Micros(500_000),
@@ -151,9 +151,9 @@ def test_a_signal_waits_for_what_it_depends_on(first: SignalFacts, second: Signa
     assert len(batches) == (1 if together else 2)
 
 
-def test_a_batch_names_the_tokens_that_its_sells_leave() -> None:
+def test_a_batch_names_the_markets_that_its_sells_leave() -> None:
     (batch,) = all_batches([signal(1, SELL, token=7), signal(2, BUY, token=8)], following(lena=1))
-    assert batch.exits() == {7}
+    assert batch.exits() == {"0xc7"}
 
 
 streams = st.lists(
@@ -205,7 +205,7 @@ def test_signals_of_one_batch_never_depend_on_each_other(
         groups = [each.group_key for each in batch.signals]
         assert len(groups) == len(set(groups))
         for place in batch.exits():
-            assert [s.token_id for s in batch.signals].count(place) == 1
+            assert [s.condition_id for s in batch.signals].count(place) == 1
 
 
 @given(streams, crowds)

@@ -55,7 +55,7 @@ def test_a_wanted_copy_says_all_that_an_order_needs() -> None:
         follower_id=101,
         leader_id=1,
         token_id=7,
-        condition_id="0xc0",
+        condition_id="0xc7",
         side=BUY,
         size_micros=Micros(100 * ONE),
         limit_micros=Micros(510_000),
@@ -254,14 +254,17 @@ def test_a_dry_run_is_planned_and_then_refused() -> None:
 prices = st.integers(1, ONE - 1)
 
 
-@given(prices, st.integers(1, 10**6), st.integers(0, 9_999), st.sampled_from(Sizing), st.sampled_from([10_000, 1_000]))
+@given(prices, st.integers(10, 10**6), st.integers(0, 9_999), st.sampled_from(Sizing), st.sampled_from([10_000, 1_000]))
 def test_an_order_never_spends_more_than_the_cap_nor_pays_worse_than_the_bound(
     price: int, shares: int, slippage: int, sizing: Sizing, tick: int
 ) -> None:
-    terms = replace(FAY.terms, sizing=sizing, amount_micros=40 * ONE, floor_micros=ONE, cap_micros=90 * ONE)
-    greedy = replace(FAY, slippage_bps_max=slippage, terms=terms)
+    money = {"amount_micros": 40 * ONE, "floor_micros": ONE, "cap_micros": 90 * ONE}
+    other = {"shares_micros": 70 * ONE, "tiers": ((0, 2_000), (100 * ONE, 1_000))}
+    terms = replace(FAY.terms, sizing=sizing, **money, **other)
+    greedy = replace(FAY, slippage_bps_max=slippage, terms=terms, leader_bankroll_micros=1_000 * ONE)
     market = replace(OPEN_MARKET, tick_micros=Micros(tick))
-    answer = decide_copy(trade(size=shares, price=price), greedy, replace(FACTS, market=market))
+    facts = replace(FACTS, market=market, bankroll_micros=500 * ONE)
+    answer = decide_copy(trade(size=shares, price=price), greedy, facts)
     assume(isinstance(answer, TradeIntent))
     intent = wanted(answer)
     planned = plan(intent, market=market, book=book(0, intent.limit_micros))

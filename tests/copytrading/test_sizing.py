@@ -7,7 +7,18 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, Size, Sizing, SizingFacts, SizingTerms, size_copy
+from copytrading.sizing import (
+    NOTHING_YET,
+    Already,
+    Aside,
+    BelowMinimum,
+    SellSizing,
+    Size,
+    Sizing,
+    SizingFacts,
+    SizingTerms,
+    size_copy,
+)
 from guardrails.intents import Reason, Refusal, Unit
 from ledger.units import ONE, SHARE_STEP, Micros, Side, cost_up
 
@@ -159,6 +170,13 @@ terms_of_all_kinds = st.builds(
     cap_micros=st.integers(10**8, 10**11),
     max_trade_micros=st.none() | st.integers(ONE, 10**11),
     below_minimum=st.sampled_from(BelowMinimum),
+    shares_micros=st.integers(SHARE_STEP, 10**11),
+    tiers=st.lists(st.tuples(st.integers(1, 10**11), st.integers(1, 100_000)), max_size=4).map(
+        lambda later: ((0, 1_000), *sorted(later))
+    ),
+    sell_sizing=st.sampled_from(SellSizing),
+    sell_amount_micros=st.integers(ONE, 10**11),
+    sell_percentage_bps=st.integers(1, 10_000),
 )
 limits = st.integers(1, 99).map(lambda cents: cents * 10_000)
 minimums = st.integers(1, 2_000).map(lambda steps: steps * SHARE_STEP)
@@ -173,6 +191,10 @@ facts_of_all_kinds = st.builds(
     minimum_micros=minimums,
     held_micros=st.integers(0, 10**12),
     leader_held_micros=st.none() | st.integers(0, 10**12),
+    leader_cost_micros=sizes,
+    bankroll_micros=st.none() | st.integers(0, 10**12),
+    leader_bankroll_micros=st.none() | st.integers(ONE, 10**13),
+    carried_micros=st.integers(-(10**8), 10**8).map(lambda steps: steps * SHARE_STEP),
 )
 
 
@@ -261,3 +283,29 @@ def test_parts_at_any_prices_never_cost_more_than_the_caps(
     own = {Sizing.FIXED_AMOUNT: capped.amount_micros, Sizing.RANGE: capped.cap_micros}.get(capped.sizing)
     assert spent <= (capped.max_trade_micros or 0)
     assert own is None or spent <= own
+
+
+@given(terms_of_all_kinds, facts_of_all_kinds)
+def test_what_is_taken_from_the_carried_was_there_and_is_part_of_the_size(
+    terms: SizingTerms, told: SizingFacts
+) -> None:
+    answer = size_copy(replace(terms, below_minimum=BelowMinimum.ACCUMULATE), told)
+    waiting = max(0, told.carried_micros if told.side is Side.BUY else -told.carried_micros)
+    if isinstance(answer, Size):
+        assert 0 <= answer.taken_micros <= min(waiting, answer.size_micros)
+    if isinstance(answer, Aside):
+        assert 0 <= answer.size_micros < told.minimum_micros
+
+
+@given(st.lists(st.integers(1, 600), min_size=1, max_size=20))
+def test_carrying_buys_in_the_end_what_was_wanted_but_for_less_than_a_minimum(percents: list[int]) -> None:
+    terms = replace(PERCENT, max_trade_micros=None, below_minimum=BelowMinimum.ACCUMULATE)
+    carried = bought = 0
+    for shares in percents:
+        answer = size_copy(terms, replace(facts(part=shares), carried_micros=carried))
+        if isinstance(answer, Size):
+            bought, carried = bought + answer.size_micros, carried - answer.taken_micros
+        elif isinstance(answer, Aside):
+            carried += answer.size_micros
+    assert bought + carried == sum(percents) * ONE // 10
+    assert 0 <= carried < 5 * ONE

@@ -1,0 +1,95 @@
+"""What each reason means, in a sentence for somebody who has never read our code. Pure; a test keeps it complete."""
+
+from collections.abc import Mapping
+
+_PERIODS = {"HOURLY": "of this hour", "DAILY": "of this UTC day"}
+_SCOPES = {
+    "FOLLOWER": "the follower",
+    "LEADER": "everybody who copies this leader",
+    "MARKET": "everybody in this market",
+    "GLOBAL": "everybody together",
+}
+
+
+def _limits() -> dict[str, str]:
+    found = {}
+    for scope, who in _SCOPES.items():
+        for period, when in _PERIODS.items():
+            found[f"{scope}_{period}_LIMIT"] = f"The money limit {when} for {who} would have been passed."
+            found[f"{scope}_{period}_COUNT"] = f"The limit on the number of copies {when} for {who} was reached."
+    return found
+
+
+EXPLANATIONS: Mapping[str, str] = {
+    # Sizing
+    "BELOW_MINIMUM": "The copy would have been smaller than the venue takes.",
+    "ALREADY_COPIED": "An earlier part of the same trade was already copied in full.",
+    "ACCUMULATED": "Too small for the venue alone; kept and added to the next copy of the same token.",
+    "NOTHING_TO_SELL": "The leader sold, but the follower holds none of it.",
+    "LEADER_POSITION_UNKNOWN": "How much the leader held is not known, so the sale was sized like a purchase.",
+    # Filters
+    "SIDE_FILTERED": "The follower copies only the other side, buys or sells.",
+    "BELOW_TRIGGER": "The leader's trade was smaller than the follower wants to react to.",
+    "MAX_ODDS": "The price is above the highest at which the follower buys.",
+    "STALE_SIGNAL": "The leader's trade was too old when it was seen.",
+    "MAX_DAYS_OUT": "The market ends later than the follower wants.",
+    "MIN_LIQUIDITY": "Less money waits in the market's book than the follower wants.",
+    "MIN_VOLUME": "Less was traded in the market so far than the follower wants.",
+    "CATEGORY_FILTERED": "The market is in none of the follower's categories.",
+    "KEYWORD_FILTERED": "The market's title has none of the follower's keywords.",
+    "MAX_PER_MARKET": "The follower would have had more money in this market than it allows.",
+    "FACT_MISSING": "A filter is set, but what it asks about is not known for this market.",
+    # Stops
+    "TAKE_PROFIT": "The copies of this leader have earned as much as the follower wanted; copying has stopped.",
+    "STOP_LOSS": "The copies of this leader have lost as much as the follower accepts; copying has stopped.",
+    "MAX_DRAWDOWN": "The profit with this leader fell too far below its highest; copying has stopped.",
+    "EXIT_GIVEN_UP": "The sale of what was held after a stop was tried too often and given up.",
+    # Guardrails
+    "GLOBAL_PAUSE": "All copying was paused.",
+    "FOLLOWER_PAUSED": "This follower was paused.",
+    "LEADER_PAUSED": "This leader was paused.",
+    "MARKET_PAUSED": "This market was paused.",
+    "BREAKER_OPEN": "A circuit breaker was open: too much had gone wrong shortly before.",
+    "NOT_ALLOWED": "The follower is not on the list of those who may trade.",
+    "MAX_PER_TRADE": "The copy would have cost more than one trade may.",
+    "DRY_RUN": "Planned and signed as a rehearsal; nothing was sent.",
+    # Pricing and preflight
+    "PRICE_DEVIATION": "The market's price was further from the leader's than the follower accepts.",
+    "PRICE_OUT_OF_RANGE": "No price that the venue takes lies within the follower's bound.",
+    "NO_LIQUIDITY": "Nobody offered anything to trade against.",
+    "ORDER_IMPOSSIBLE": "No order of this size and price can be written down for the venue.",
+    "MARKET_CLOSED": "The market takes no orders any more.",
+    "UNKNOWN_MARKET_VERSION": "The market is of a kind that this version cannot sign orders for.",
+    "MODE_UNAVAILABLE": "The follower trades in a way that this version does not execute.",
+    "NOT_ENOUGH_CASH": "The follower's free money did not suffice.",
+    # Budgets
+    **_limits(),
+    # After the prewrite
+    "PAUSED_BEFORE_SEND": "A pause was pressed after the decision and before the order left; nothing was sent.",
+    "TOO_LATE_TO_SEND": "The order had waited too long to be sent; nothing was sent.",
+    "REJECTED": "The venue refused the order.",
+    "NO_FILL": "The venue took the order, but nobody traded at its price.",
+    "EXPIRED": "The venue never knew of the order; it was given up after its time.",
+    # Incidents
+    "OVERCOUNT": "A source had shown more than the chain confirmed.",
+    "LATE_FILL": "A fill was found after the order had been given up.",
+    "OVERSOLD": "More was sold than was held.",
+    "REVERSED": "The chain or the venue undid a fill that was booked; all its money went back.",
+    "PAID_COMMISSION_REVERSED": "The commission on a fill that was undone had been paid, or was being paid.",
+    "NO_SUBSCRIBERS": "Nobody follows this leader.",
+    "BREAKER_OPENED": "A circuit breaker opened: what it counts went wrong too often.",
+    "BREAKER_CLOSED": "A circuit breaker closed again, by good probes or by a person.",
+    "DEAD_LETTER": "Deciding failed again and again; the signal was put aside.",
+}
+
+UNEXPLAINED = "Its admin page has the value and the limit."
+
+
+def explanation(reason: str) -> str:
+    """One sentence on what this reason means."""
+    return EXPLANATIONS.get(reason, UNEXPLAINED)
+
+
+def title(reason: str) -> str:
+    """A reason's name as people write it: BELOW_MINIMUM is 'Below minimum'."""
+    return reason.capitalize().replace("_", " ")
