@@ -10,9 +10,10 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  (Django's name)
 
+from ledger.commissions import TiersError, parse_tiers
 from ledger.units import BPS, MAX_MICROS, ONE
 
-PREFIXES = ("COPY_TRADING_", "PAPER_")
+PREFIXES = ("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_")
 
 SECONDS_MAX = 86_400
 """A day: no lease, age or expiry of a copy trade is longer."""
@@ -39,12 +40,31 @@ AT_LEAST_ONE = frozenset(
         "COPY_TRADING_METRICS_INTERVAL_MS",
         "COPY_TRADING_LEASE_TTL_S",
         "COPY_TRADING_DB_THREADS",
+        "SUPERVISOR_SHARD_COUNT",
+        "SUPERVISOR_SELFTEST_MAX_S",
+        "BREAKER_WINDOW_COUNT",
+        "BREAKER_LEAST_COUNT",
+        "BREAKER_COOLDOWN_S",
+        "BREAKER_COOLDOWN_MAX_S",
+        "BREAKER_PROBES_COUNT",
     }
 )
 """Settings of which zero would stop everything, or never stop."""
 
 PAPER_MIX = ("PAPER_REJECT_BPS", "PAPER_LOST_ANSWER_BPS", "PAPER_LOST_REQUEST_BPS")
 
+DRILLS: Mapping[str, str] = {
+    "COPY_TRADING_DRY_RUN": "nothing is traded.",
+    **dict.fromkeys(PAPER_MIX, "the paper venue fails on purpose."),
+    "SUPERVISOR_SELFTEST_EXIT": "a supervisor only tests itself and ends.",
+}
+"""What must be off where trades are wanted, and what it does while it is on."""
+
+KEY_LENGTH_MIN, KEY_LETTERS_MIN = 50, 5
+"""Django's own bounds (security.W009)."""
+KEY_HINT = "Set SECRET_KEY, or SECRET_KEY_FILE, to 50 or more random characters: `openssl rand -base64 48`."
+
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\[\]:-]+")
 _WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
@@ -71,34 +91,80 @@ def check_allowlist(**_apps: Any) -> list[CheckMessage]:
     ]
 
 
+def check_commission_tiers(**_apps: Any) -> list[CheckMessage]:
+    """Tiers of commissions that cannot be read."""
+    try:
+        parse_tiers(settings.COMMISSION_TIERS)
+    except TiersError as error:
+        return [Error(f"COMMISSION_TIERS: {error}", id="slipstream.E004")]
+    return []
+
+
 def check_deployment(**_apps: Any) -> list[CheckMessage]:
     """What must not be so where others can reach the pages."""
-    found: list[CheckMessage] = []
-    if settings.DEBUG:
-        found.append(Error("DEBUG is on: every error page shows settings and queries.", id="slipstream.E010"))
-    if settings.SECRET_KEY == settings.DEV_SECRET_KEY:
-        hint = "Set SECRET_KEY, or SECRET_KEY_FILE, to a long random text."
-        found.append(Error("SECRET_KEY is the public one of the demo.", hint=hint, id="slipstream.E011"))
-    if "*" in settings.ALLOWED_HOSTS:
-        found.append(Error("ALLOWED_HOSTS allows every host; name yours.", id="slipstream.E012"))
-    if not settings.SECURE_PROXY:
-        hint = "Put a TLS proxy in front that sets X-Forwarded-Proto, and set SECURE_PROXY."
-        found.append(Warning("SECURE_PROXY is off: cookies travel in clear.", hint=hint, id="slipstream.W013"))
-    return found
+    key, hosts = settings.SECRET_KEY, settings.ALLOWED_HOSTS
+    found = [
+        _error(10, settings.DEBUG, "DEBUG is on: every error page shows settings and queries.", "Leave DEBUG out."),
+        _error(11, key == settings.DEV_SECRET_KEY, "SECRET_KEY is the public one of the demo.", KEY_HINT),
+        _error(11, _guessable(key), "SECRET_KEY is short or repeats itself: it can be guessed.", KEY_HINT),
+        _error(12, not hosts, "ALLOWED_HOSTS is empty: no page would answer.", "Name the hosts of your pages."),
+        _error(12, "*" in hosts, "ALLOWED_HOSTS allows every host; name yours.", "Name the hosts of your pages."),
+    ]
+    return [each for each in (*found, *_tls(), *_origins()) if each is not None]
 
 
-def check_real_trading(**_apps: Any) -> list[CheckMessage]:
-    """What real money needs: a database and a store that several processes share."""
-    found: list[CheckMessage] = []
-    if not settings.ENABLE_REAL_TRADING:
-        return found
-    if settings.DATABASES["default"]["ENGINE"] != "django.db.backends.postgresql":
-        found.append(
-            Error("ENABLE_REAL_TRADING needs Postgres: set DATABASE_URL to postgres://….", id="slipstream.E020")
-        )
-    if not settings.REDIS_URL:
-        found.append(Error("ENABLE_REAL_TRADING needs Redis: set REDIS_URL to redis://….", id="slipstream.E021"))
-    return found
+def check_shards(**_apps: Any) -> list[CheckMessage]:
+    """What several shards, or real money, need: a database and a store that several processes share."""
+    postgres = settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql"
+    several, real = settings.SUPERVISOR_SHARD_COUNT > 1, settings.ENABLE_REAL_TRADING
+    database, store = "Set DATABASE_URL to postgres://….", "Set REDIS_URL to redis://…."
+    found = [
+        _error(20, real and not postgres, "ENABLE_REAL_TRADING needs Postgres.", database),
+        _error(21, real and not settings.REDIS_URL, "ENABLE_REAL_TRADING needs Redis.", store),
+        _error(22, several and not postgres, "Several shards need Postgres: SQLite has one writer.", database),
+        _error(23, several and not settings.REDIS_URL, "Several shards need Redis: memory is not shared.", store),
+    ]
+    return [each for each in found if each is not None]
+
+
+def check_left_on(**_apps: Any) -> list[CheckMessage]:
+    """Switches for tries and drills that somebody may have forgotten."""
+    found = [
+        Warning(f"{name} is {getattr(settings, name)}: {DRILLS[name]}", hint=f"Leave {name} out.", id="slipstream.W030")
+        for name in DRILLS
+        if getattr(settings, name)
+    ]
+    return list(found)
+
+
+def _tls() -> list[CheckMessage | None]:
+    proxy = settings.SECURE_PROXY
+    https = any(each.startswith("https://") for each in (*settings.DASHBOARD_ORIGINS, *settings.CSRF_TRUSTED_ORIGINS))
+    secure = settings.SESSION_COOKIE_SECURE and settings.CSRF_COOKIE_SECURE
+    clear = "SECURE_PROXY is off: cookies travel in clear."
+    hint = "Put a TLS proxy in front that sets X-Forwarded-Proto, and set SECURE_PROXY."
+    return [
+        _error(13, https and not proxy, "Origins are https, but SECURE_PROXY is off: cookies are not secure.", hint),
+        None if proxy or https else Warning(clear, hint=hint, id="slipstream.W013"),
+        _error(14, proxy and not secure, "Cookies are not secure behind the TLS proxy.", "Leave them secure."),
+        _error(15, proxy and not settings.SECURE_HSTS_SECONDS, "HSTS is off behind the TLS proxy.", "Leave it on."),
+    ]
+
+
+def _origins() -> Iterator[CheckMessage]:
+    for name in ("DASHBOARD_ORIGINS", "CSRF_TRUSTED_ORIGINS"):
+        for entry in getattr(settings, name):
+            if not _ORIGIN.fullmatch(entry):
+                hint = "Write scheme and host, such as https://copy.example.org."
+                yield Error(f"{name}: {entry[:60]!r} is no single origin.", hint=hint, id="slipstream.E016")
+
+
+def _error(number: int, wrong: bool, sentence: str, hint: str) -> CheckMessage | None:
+    return Error(sentence, hint=hint, id=f"slipstream.E{number:03}") if wrong else None
+
+
+def _guessable(key: str) -> bool:
+    return key != settings.DEV_SECRET_KEY and (len(key) < KEY_LENGTH_MIN or len(set(key)) < KEY_LETTERS_MIN)
 
 
 def _trouble(name: str, number: int) -> Iterator[str]:

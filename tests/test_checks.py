@@ -1,6 +1,10 @@
 """`manage.py check` names the setting that is wrong; `check --deploy` refuses what is only fit for the demo."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings as django_settings
@@ -8,6 +12,7 @@ from django.core.checks import ERROR, CheckMessage, run_checks
 from pytest_django.fixtures import Settings
 
 from copytrading import checks
+from tests.conftest import ROOT
 
 POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
 SQLITE = {"default": {"ENGINE": "django.db.backends.sqlite3"}}
@@ -26,10 +31,13 @@ def deploy() -> set[str]:
 def fit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     """Settings of an installation that passes."""
     settings.DEBUG = False
-    settings.SECRET_KEY = "long and random"
+    settings.SECRET_KEY = "0123456789abcdef" * 4
     settings.ALLOWED_HOSTS = ["copy.example.org"]
-    settings.SECURE_PROXY = True
+    settings.SECURE_PROXY = settings.SESSION_COOKIE_SECURE = settings.CSRF_COOKIE_SECURE = True
+    settings.SECURE_HSTS_SECONDS = 31_536_000
+    settings.DASHBOARD_ORIGINS = ["https://ops.example.org"]
     settings.ENABLE_REAL_TRADING = True
+    settings.SUPERVISOR_SHARD_COUNT = 4
     settings.REDIS_URL = "redis://127.0.0.1"
     # Not by `settings`: Django warns whenever DATABASES is overridden, and warnings are errors.
     monkeypatch.setattr(django_settings, "DATABASES", POSTGRES)
@@ -117,26 +125,93 @@ def test_fit_deployment_passes(fit: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "code"),
+    ("name", "value", "codes"),
     [
-        ("DEBUG", True, "slipstream.E010"),
-        ("SECRET_KEY", django_settings.DEV_SECRET_KEY, "slipstream.E011"),
-        ("ALLOWED_HOSTS", ["copy.example.org", "*"], "slipstream.E012"),
-        ("SECURE_PROXY", False, "slipstream.W013"),
-        ("REDIS_URL", "", "slipstream.E021"),
+        ("DEBUG", True, {"E010"}),
+        ("SECRET_KEY", django_settings.DEV_SECRET_KEY, {"E011"}),
+        ("SECRET_KEY", "0123456789abcdef" * 3, {"E011"}),
+        ("SECRET_KEY", "abab" * 20, {"E011"}),
+        ("ALLOWED_HOSTS", ["copy.example.org", "*"], {"E012"}),
+        ("ALLOWED_HOSTS", [], {"E012"}),
+        ("SECURE_PROXY", False, {"E013"}),
+        ("SESSION_COOKIE_SECURE", False, {"E014"}),
+        ("CSRF_COOKIE_SECURE", False, {"E014"}),
+        ("SECURE_HSTS_SECONDS", 0, {"E015"}),
+        ("DASHBOARD_ORIGINS", ["*"], {"E016"}),
+        ("DASHBOARD_ORIGINS", ["https://*.example.org"], {"E016"}),
+        ("DASHBOARD_ORIGINS", ["ops.example.org"], {"E016"}),
+        ("CSRF_TRUSTED_ORIGINS", ["https://*"], {"E016"}),
+        ("REDIS_URL", "", {"E021", "E023"}),
+        ("COPY_TRADING_DRY_RUN", True, {"W030"}),
+        ("PAPER_REJECT_BPS", 1, {"W030"}),
+        ("PAPER_LOST_ANSWER_BPS", 1, {"W030"}),
+        ("PAPER_LOST_REQUEST_BPS", 1, {"W030"}),
+        ("SUPERVISOR_SELFTEST_EXIT", True, {"W030"}),
     ],
 )
-def test_deployment_that_is_not_fit_is_refused(fit: Settings, name: str, value: object, code: str) -> None:
+def test_deployment_that_is_not_fit_is_refused(fit: Settings, name: str, value: object, codes: set[str]) -> None:
     setattr(fit, name, value)
-    assert deploy() == {code}
+    assert deploy() == {f"slipstream.{code}" for code in codes}
 
 
-def test_real_trading_on_sqlite_is_refused(fit: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_finding_says_what_to_do(fit: Settings) -> None:
+    fit.DEBUG = fit.COPY_TRADING_DRY_RUN = True
+    fit.SECRET_KEY, fit.ALLOWED_HOSTS, fit.REDIS_URL, fit.DASHBOARD_ORIGINS = "short", ["*"], "", ["*"]
+    found = run_checks(tags=["slipstream"], include_deployment_checks=True)
+    assert len(found) == 7
+    assert all(each.hint and each.msg.endswith(".") for each in found)
+
+
+def test_without_tls_and_without_https_origins_it_only_warns(fit: Settings) -> None:
+    fit.SECURE_PROXY, fit.DASHBOARD_ORIGINS = False, []
+    assert deploy() == {"slipstream.W013"}
+
+
+def test_sqlite_is_refused_for_real_money_and_for_several_shards(
+    fit: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(django_settings, "DATABASES", SQLITE)
-    assert deploy() == {"slipstream.E020"}
+    assert deploy() == {"slipstream.E020", "slipstream.E022"}
+    fit.ENABLE_REAL_TRADING = False
+    assert deploy() == {"slipstream.E022"}
 
 
-def test_paper_trading_needs_neither_postgres_nor_redis(fit: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_shard_on_paper_needs_neither_postgres_nor_redis(fit: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(django_settings, "DATABASES", SQLITE)
-    fit.ENABLE_REAL_TRADING, fit.REDIS_URL = False, ""
+    fit.ENABLE_REAL_TRADING, fit.REDIS_URL, fit.SUPERVISOR_SHARD_COUNT = False, "", 1
     assert deploy() == set()
+
+
+GOOD = {
+    "SECRET_KEY": "0123456789abcdef" * 4,
+    "ALLOWED_HOSTS": "copy.example.org",
+    "SECURE_PROXY": "true",
+    "DATABASE_URL": "postgres://slipstream:secret@127.0.0.1/slipstream",
+    "REDIS_URL": "redis://127.0.0.1:6379/0",
+    "SUPERVISOR_SHARD_COUNT": "2",
+    "ENABLE_REAL_TRADING": "true",
+}
+
+
+def check_deploy(**environment: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={**os.environ, **GOOD, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_good_production_settings_pass_every_check_of_django_too() -> None:
+    found = check_deploy()
+    assert found.returncode == 0, found.stderr
+    assert "no issues" in found.stdout
+
+
+def test_several_shards_on_sqlite_end_the_command_with_its_sentence(tmp_path: Path) -> None:
+    found = check_deploy(DATABASE_URL=f"sqlite:///{tmp_path}/x.sqlite3", ENABLE_REAL_TRADING="false")
+    assert found.returncode == 1
+    assert "(slipstream.E022) Several shards need Postgres: SQLite has one writer." in found.stderr
+    assert "HINT: Set DATABASE_URL to postgres://…." in found.stderr

@@ -1,4 +1,4 @@
-"""For machines: is the process alive, and its Prometheus metrics."""
+"""For machines: is the process alive, may it take traffic, and its Prometheus metrics."""
 
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -7,12 +7,31 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django_prometheus.exports import ExportToDjangoView
 
+from copytrading.readiness import Examination
+
 FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_FOR", "HTTP_X_REAL_IP", "HTTP_X_FORWARDED_HOST", "HTTP_VIA")
 
 
 def healthz(_request: HttpRequest) -> HttpResponse:
     """200 while the process answers; asks nobody else."""
     return HttpResponse("ok\n", content_type="text/plain", headers={"Cache-Control": "no-store"})
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Whether the web process may take traffic; needs no login and tells no secret."""
+
+    examination: Examination
+
+    async def readyz(self, _request: HttpRequest) -> HttpResponse:
+        """200 when the database answers and has every migration, 503 otherwise; JSON with a line for each part."""
+        report = await self.examination.report()
+        return HttpResponse(
+            report.body,
+            status=200 if report.ready else 503,
+            content_type="application/json",
+            headers={"Cache-Control": "no-store"},
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,12 +56,14 @@ def seed_followers(names: Sequence[str], *, label: str, cash_micros: int) -> lis
     return [rows[wallet] for wallet in wallets]
 
 
-def seed_configs(leaders: Iterable[Leader], followers: Sequence[Follower]) -> int:
-    """Make every follower follow every leader, with varied configs. Returns how many were added."""
+def seed_configs(
+    leaders: Iterable[Leader], followers: Sequence[Follower], *, variety: Sequence[Mapping[str, Any]] = VARIETY
+) -> int:
+    """Make every follower follow every leader, with configs that vary in turn. Returns how many were added."""
     leader_ids = [leader.pk for leader in leaders]
     existing = set(CopyConfig.objects.filter(leader_id__in=leader_ids).values_list("leader_id", "follower_id"))
     rows = [
-        CopyConfig(leader_id=leader_id, follower=follower, **VARIETY[index % len(VARIETY)])
+        CopyConfig(leader_id=leader_id, follower=follower, **variety[index % len(variety)])
         for leader_id in leader_ids
         for index, follower in enumerate(followers)
         if (leader_id, follower.pk) not in existing

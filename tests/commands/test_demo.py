@@ -41,6 +41,11 @@ class Demo:
         self._listener = Thread(target=self._listen)
         self._listener.start()
 
+    @property
+    def pid(self) -> int:
+        """The id of the command's own process."""
+        return self._process.pid
+
     def press_ctrl_c(self) -> None:
         """What a terminal does: SIGINT for the whole group in front."""
         os.killpg(self._process.pid, signal.SIGINT)
@@ -183,3 +188,18 @@ def test_demo_never_touches_the_database_of_an_installation(checkout: Path, demo
     demo.press_ctrl_c()
     demo.finish()
     assert (checkout / ".demo" / "demo.sqlite3").exists() and not real.exists()
+
+
+def test_second_demo_in_a_checkout_leaves_the_first_and_its_database_alone(checkout: Path, demos: list[Demo]) -> None:
+    demos.append(first := Demo(checkout))
+    address = wait_for_pages(first)
+    database = checkout / ".demo" / "demo.sqlite3"
+    before = database.stat().st_ino
+    demos.append(second := Demo(checkout))
+    assert second.finish() == (1, "")
+    assert f"A demo runs in this checkout already (process {first.pid})" in second.told
+    assert (database.stat().st_ino, get(address, "/admin/login/")) == (before, 200)
+    first.press_ctrl_c()
+    assert first.finish()[0] == 0, first.told
+    demos.append(third := Demo(checkout, "--seconds", "1"))
+    assert third.finish()[0] == 0, third.told

@@ -1,5 +1,6 @@
 """`manage.py demo`: a whole installation on a generated market, on one machine, with nothing to install."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -24,6 +25,8 @@ from ledger.units import ONE
 FOLLOWERS = 50
 OPERATOR = "olga"
 FOLDER = ".demo"
+LOCK = "SLIPSTREAM_DEMO_LOCK"
+"""Names the descriptor of the lock file: every process of the demo holds it, and the last to end lets it go."""
 STOP_WAIT_S = 30
 """How long a child may take to stop: the engine's drain bound and a little more."""
 
@@ -103,10 +106,12 @@ class Command(BaseCommand):
     def _again(self, folder: Path) -> int:
         """Run this command once more with the demo's own database and settings in its environment."""
         folder.mkdir(exist_ok=True)
+        lock = _lock(folder / "lock")
         for old in folder.glob("demo.sqlite3*"):
             old.unlink()
         own = {
             "SLIPSTREAM_DEMO": "child",
+            LOCK: str(lock),
             "DATABASE_URL": f"sqlite:///{folder / 'demo.sqlite3'}",
             "REDIS_URL": "",
             "SECRET_KEY": SystemIds().token() * 2,
@@ -114,7 +119,7 @@ class Command(BaseCommand):
         }
         # A secret named by a file would win over the demo's own value.
         inherited = {key: value for key, value in os.environ.items() if key.removesuffix("_FILE") not in own}
-        child = subprocess.Popen([sys.executable, *sys.argv], env={**inherited, **PAPER, **own})  # noqa: S603
+        child = subprocess.Popen([sys.executable, *sys.argv], env={**inherited, **PAPER, **own}, pass_fds=[lock])  # noqa: S603
         # Ctrl-C reaches the whole group; this process only waits for its child's own end.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, lambda *_signal: child.terminate())
@@ -167,7 +172,24 @@ def _start(*words: str, log: Path, module: bool = True) -> "subprocess.Popen[str
             text=True,
             cwd=settings.BASE_DIR,
             start_new_session=True,
+            pass_fds=[int(os.environ[LOCK])],
         )
+
+
+def _lock(path: Path) -> int:
+    """The open lock file of this checkout's demo. Raises CommandError with a sentence while another demo has it."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        process = os.read(descriptor, 20).decode().strip() or "unknown"
+        os.close(descriptor)
+        raise CommandError(
+            f"A demo runs in this checkout already (process {process}); its database stays. End it with Ctrl-C first."
+        ) from None
+    os.truncate(descriptor, 0)
+    os.write(descriptor, str(os.getpid()).encode())
+    return descriptor
 
 
 def _stop(child: "subprocess.Popen[str]") -> None:

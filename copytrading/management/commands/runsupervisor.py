@@ -1,27 +1,35 @@
 """`manage.py runsupervisor --shard i/n`: one shard's engine, until SIGTERM."""
 
 from argparse import ArgumentParser, ArgumentTypeError
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
-from prometheus_client import start_http_server
 
 from copytrading.console import one_line, run_engine
 from copytrading.operations.cast import seed_leaders
 from copytrading.operations.leases import LeaseLost
+from copytrading.readiness import Examination
+from copytrading.selftest import SelfTestDoors, SelfTestFailed, run_selftest
 from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.sources.files import UnreadableFile
 from copytrading.sources.generated_quotes import GeneratedQuotes
 from copytrading.sources.generator import GeneratorSource, MarketGenerator
 from copytrading.sources.replay import Pace, ReplaySource, load_files
-from copytrading.supervisor import Engine, Source
-from copytrading.wiring import Choices, build_supervisor
+from copytrading.supervisor import Engine, Source, Supervisor
+from copytrading.vitals import PortTaken, Vitals, VitalsServer
+from copytrading.wiring import Choices, build_stores, build_supervisor, refuse_unsafe_shards
 from ledger.system import SeededRandomness, SystemClock
 
 SHARDS_MAX = 256
+
+EXPECTED = (ImproperlyConfigured, LeaseHeldByAnother, PortTaken, SelfTestFailed, UnreadableFile, ValueError)
+"""What ends the command with its own sentence."""
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +51,8 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
-        parser.add_argument("--shard", type=shard, required=True, metavar="i/n")
+        default = f"{settings.SUPERVISOR_SHARD_INDEX}/{settings.SUPERVISOR_SHARD_COUNT}"
+        parser.add_argument("--shard", type=shard, default=default, metavar="i/n", help=f"default {default}")
         parser.add_argument("--dry-run", action="store_true", help="plan and sign, send nothing")
         parser.add_argument("--source", choices=("generator", "replay"), default="generator")
         parser.add_argument("--file", type=Path, action="append", default=[], help="with --source replay; repeatable")
@@ -51,15 +60,21 @@ class Command(BaseCommand):
         parser.add_argument("--rate", type=float, default=1.0, help="1 is about 3 signals a second over all leaders")
         parser.add_argument("--seconds", type=float, default=None, help="stop after so long")
         parser.add_argument("--json", action="store_true", help="print the report of the run as one JSON line")
-        parser.add_argument("--metrics-port", type=int, default=0, help="serve Prometheus metrics on 127.0.0.1")
+        parser.add_argument(
+            "--metrics-port", type=int, metavar="PORT", help="serve /metrics, /healthz and /readyz on 127.0.0.1"
+        )
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run; the exit code is 0 after a stop within the drain's bound, and non-zero otherwise."""
-        if options["metrics_port"]:
-            start_http_server(options["metrics_port"], addr="127.0.0.1")
+        _index, of = options["shard"]
         try:
+            refuse_unsafe_shards(of)
+            if settings.SUPERVISOR_SELFTEST or settings.SUPERVISOR_SELFTEST_EXIT:
+                self._test()
+            if settings.SUPERVISOR_SELFTEST_EXIT:
+                return
             drained, report = self._run(options)
-        except (ImproperlyConfigured, LeaseHeldByAnother, UnreadableFile, ValueError) as error:
+        except EXPECTED as error:
             raise CommandError(str(error)) from None
         except BaseExceptionGroup as group:
             lost = group.subgroup(LeaseLost)
@@ -70,6 +85,10 @@ class Command(BaseCommand):
             self.stdout.write(one_line(report))
         if not drained:
             log.warning("Stopped at the drain's bound; open signals and orders go on at the next start.", action="stop")
+
+    def _test(self) -> None:
+        took_ms = run_selftest(SelfTestDoors(seconds_max=settings.SUPERVISOR_SELFTEST_MAX_S))
+        log.info("The self-test passed; nothing of it was written.", action="selftest", milliseconds=took_ms)
 
     def _run(self, options: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
         index, of = options["shard"]
@@ -86,8 +105,21 @@ class Command(BaseCommand):
                 quotes=GeneratedQuotes(generator, SystemClock()) if generated else None,
             )
         )
-        source = self._generated(generator, engine) if generated else self._replayed(options["file"], engine)
-        return run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"])
+        with self._watched(_port(options), engine, supervisor):
+            source = self._generated(generator, engine) if generated else self._replayed(options["file"], engine)
+            return run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"])
+
+    @contextmanager
+    def _watched(self, port: int, engine: Engine, supervisor: Supervisor) -> Iterator[None]:
+        if not port:
+            yield
+            return
+        shard = engine.lease.shard
+        stores = (lambda: build_stores(engine.clock, shard=shard.index, of=shard.of)) if settings.REDIS_URL else None
+        examination = Examination(engine.database, engine.clock, stores=stores)
+        supervisor.vitals = Vitals(engine.clock, examination, holds_shard=engine.lease.trusted)
+        with VitalsServer(supervisor.vitals, port):
+            yield
 
     def _generated(self, generator: MarketGenerator, engine: Engine) -> Source:
         # The generator's leaders begin with nothing, so that all they hold is known from their first trade.
@@ -98,3 +130,12 @@ class Command(BaseCommand):
         if not files:
             raise CommandError("--source replay needs at least one --file.")
         return ReplaySource(load_files(files), engine.intake, pace=Pace(clock=engine.clock))
+
+
+def _port(options: dict[str, Any]) -> int:
+    """Of the signs of life; 0 is none. Several shards of one machine share the setting, so each adds its index."""
+    asked: int | None = options["metrics_port"]
+    if asked is not None:
+        return asked
+    first: int = settings.SUPERVISOR_METRICS_PORT
+    return first + int(options["shard"][0]) if first else 0

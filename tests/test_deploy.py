@@ -1,0 +1,151 @@
+"""The examples of docs/deploy: every command that they name exists with those options, and every setting is one."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+from daphne.cli import CommandLineInterface
+from django.conf import settings
+from django.core.management import load_command_class
+from django.core.management.base import CommandError
+
+from tests.conftest import ROOT
+
+DEPLOY = ROOT / "docs" / "deploy"
+UNITS = sorted(DEPLOY.glob("*.service"))
+INSTALLED = "/opt/slipstream"
+PYTHON, DAPHNE = f"{INSTALLED}/.venv/bin/python", f"{INSTALLED}/.venv/bin/daphne"
+
+KNOWN = {name for each in settings.SETTINGS for name in (each.name, f"{each.name}_FILE")}
+DRAIN_S = int(next(each.default for each in settings.SETTINGS if each.name == "COPY_TRADING_DRAIN_MS")) / 1_000
+
+needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+
+
+def directives(unit: Path) -> list[tuple[str, str]]:
+    """The unit's lines as (name, value); a name may stand there more than once."""
+    lines = unit.read_text(encoding="utf-8").splitlines()
+    return [(name, value) for name, sign, value in (line.partition("=") for line in lines) if sign and name[:1] != "#"]
+
+
+def supervisord() -> ConfigParser:
+    parser = ConfigParser(interpolation=None, inline_comment_prefixes=(";",))
+    parser.read(DEPLOY / "supervisord.conf", encoding="utf-8")
+    return parser
+
+
+def programs() -> list[str]:
+    return [name for name in supervisord().sections() if name.startswith("program:")]
+
+
+def commands() -> Iterator[str]:
+    """Every command line of the examples, for shard 1 where one is counted."""
+    for unit in UNITS:
+        yield from (value for name, value in directives(unit) if name in ("ExecStart", "ExecStartPre"))
+    yield from (supervisord()[name]["command"].replace("%(process_num)d", "1") for name in programs())
+
+
+def parse(command: str) -> None:
+    """Parse the words as the program itself would. Raises for a command or option that it does not have."""
+    program, *words = shlex.split(command)
+    if program == DAPHNE:
+        assert CommandLineInterface().parser.parse_args(words).application == "config.asgi:application"
+        return
+    assert (program, words[0]) == (PYTHON, "manage.py")
+    app = "django.core" if words[1] in ("check", "migrate") else "copytrading"
+    load_command_class(app, words[1]).create_parser("manage.py", words[1]).parse_args(words[2:])
+
+
+def test_every_command_exists_with_its_options() -> None:
+    found = list(commands())
+    assert len(found) == 7
+    for command in found:
+        parse(command)
+
+
+@pytest.mark.parametrize("wrong", ["manage.py runsupervisor --shards 0/1", "manage.py runsupervisors", "other.py"])
+def test_command_rule_can_fail(wrong: str) -> None:
+    with pytest.raises((SystemExit, CommandError, ModuleNotFoundError, AssertionError)):
+        parse(f"{PYTHON} {wrong}")
+
+
+def named_settings() -> list[str]:
+    texts = [value for unit in UNITS for name, value in directives(unit) if name == "Environment"]
+    texts.append(supervisord()["supervisord"]["environment"])
+    texts += [line for line in environment_lines() if not line.startswith("#")]
+    return [name for text in texts for name in re.findall(r"(?:^|[ ,])([A-Z_]+)=", text)]
+
+
+def environment_lines() -> list[str]:
+    return (DEPLOY / "slipstream.env").read_text(encoding="utf-8").splitlines()
+
+
+def test_every_setting_that_they_name_is_one() -> None:
+    found = named_settings()
+    assert len(found) > 12
+    assert [name for name in found if name not in KNOWN] == []
+
+
+def test_they_wait_longer_than_the_engine_drains() -> None:
+    waits = [
+        int(value)
+        for unit in UNITS
+        for name, value in directives(unit)
+        if name == "TimeoutStopSec" and "supervisor" in unit.name
+    ]
+    waits.append(int(supervisord()["program:slipstream-supervisor"]["stopwaitsecs"]))
+    assert len(waits) == 2 and all(wait > DRAIN_S + 5 for wait in waits)
+
+
+def test_units_start_again_for_ever_and_have_no_rights() -> None:
+    for unit in UNITS:
+        found = directives(unit)
+        for wanted in (("Restart", "always"), ("StartLimitIntervalSec", "0"), ("NoNewPrivileges", "yes")):
+            assert wanted in found, unit.name
+    for name in programs():
+        assert supervisord()[name]["autorestart"] == "true"
+
+
+def verified(folder: Path, **replaced: str) -> "subprocess.CompletedProcess[str]":
+    for unit in UNITS:
+        text = unit.read_text(encoding="utf-8").replace(f"{INSTALLED}/.venv/bin/", f"{Path(sys.executable).parent}/")
+        for old, new in {INSTALLED: str(ROOT), **replaced}.items():
+            text = text.replace(old, new)
+        (folder / unit.name.replace("@", "@0")).write_text(text, encoding="utf-8")
+    command = ["systemd-analyze", "verify", *map(str, sorted(folder.iterdir()))]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@needs_systemd
+def test_systemd_takes_the_units(tmp_path: Path) -> None:
+    found = verified(tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+
+
+@needs_systemd
+def test_systemd_would_refuse_a_wrong_unit(tmp_path: Path) -> None:
+    assert "Restartt" in verified(tmp_path, Restart="Restartt").stderr
+
+
+def test_their_settings_pass_the_deployment_check(tmp_path: Path) -> None:
+    (tmp_path / "secret_key").write_text("0123456789abcdef" * 4 + "\n", encoding="utf-8")
+    (tmp_path / "database_url").write_text("postgres://slipstream:secret@127.0.0.1/slipstream\n", encoding="utf-8")
+    given = dict(line.split("=", 1) for line in environment_lines() if line and not line.startswith("#"))
+    files = {"SECRET_KEY_FILE": str(tmp_path / "secret_key"), "DATABASE_URL_FILE": str(tmp_path / "database_url")}
+    inherited = {name: value for name, value in os.environ.items() if name not in KNOWN}
+    found = subprocess.run(
+        [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
+        cwd=ROOT,
+        env={**inherited, **given, **files, "SUPERVISOR_SHARD_INDEX": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr
