@@ -1,0 +1,1 @@
+"""What the engine costs, measured: each module is one subcommand of `manage.py benchmark`."""

@@ -1,0 +1,36 @@
+"""`manage.py benchmark cost|pages|replay`: what a copy costs, on an empty scratch database."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from copytrading.benchmarks import cost, pages, replay
+from copytrading.benchmarks.cast import NotScratch
+from copytrading.benchmarks.runs import Unfinished
+from copytrading.shardlease import LeaseHeldByAnother
+from copytrading.sources.files import UnreadableFile
+
+SUBCOMMANDS = {"cost": cost, "pages": pages, "replay": replay}
+
+
+class Command(BaseCommand):
+    """Each subcommand is a module of `copytrading.benchmarks`."""
+
+    help = (
+        "Measure the engine with every budget and guardrail on. Writes thousands of rows that nothing removes: "
+        "name an empty, migrated scratch database with DATABASE_URL; with REDIS_URL its queue is in Redis."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One parser for each subcommand."""
+        chosen = parser.add_subparsers(dest="subcommand", required=True)
+        for name, module in SUBCOMMANDS.items():
+            module.add_arguments(chosen.add_parser(name, help=(module.__doc__ or "").strip()))
+
+    def handle(self, *_args: Any, **options: Any) -> None:
+        """Run the subcommand. The figures are no verdict: the exit code is 0 whatever they are."""
+        try:
+            SUBCOMMANDS[options["subcommand"]].run(options, self.stdout.write)
+        except (NotScratch, UnreadableFile, LeaseHeldByAnother, Unfinished, OSError) as error:
+            raise CommandError(str(error)) from None
