@@ -3,31 +3,35 @@
 Nothing here counts a table: totals are the engine's own, in its newest event.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
 from django.contrib.auth.models import AbstractUser
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.crypto import constant_time_compare
 
-from copytrading.models import DashboardEvent, ShardLease
-from copytrading.stories import Story, newest_stories
-from guardrails.models import Scope, Switch
+from copytrading.dashboard.history import WINDOW_S, History, Tick
+from copytrading.dashboard.status import Status, status
+from copytrading.models import DashboardEvent
+from copytrading.stories import Story, newest_stories, stories_of
 from ledger.sql import database_now
 
-EVENTS_MAX = 100
-"""Events of one page, and how far a page may be behind before it starts anew: 25 s of one shard."""
+EVENTS_MAX = 500
+"""Events of one answer, and how far a page may be behind before it starts anew: two minutes of one shard, and more of
+sixteen than a page waits for its next hint while a hundred are open. Less than a kilobyte each."""
 
-HISTORY_MAX = 300
-"""Events from which the page draws its first minute: 75 s of one shard at four events a second."""
+HISTORY_MAX = 5_000
+"""Events from which a page's first minutes are made: as many as are kept, so many minutes of a few shards."""
+
+LAST_WORDS = 64
+"""Events that are told whatever their age: the last totals of as many shards."""
 
 STORIES_MAX = 40
-LEASES_MAX = 64
-SWITCHES_MAX = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,43 +48,12 @@ class Event:
 class EventsPage:
     """What came after a sequence. `behind` says: too much to catch up with, read the state again."""
 
-    events: tuple[Event, ...]
     last: int
     behind: bool
+    events: tuple[Event, ...]
+    newest: tuple[Story, ...]
+    status: Status
     now: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shard:
-    """Who runs a shard. `held` is false when nobody does or the heartbeat stopped for longer than the lease."""
-
-    shard: str
-    holder: str
-    term: int
-    held: bool
-    heartbeat_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SwitchOn:
-    """A switch that is on, and who turned it on."""
-
-    kind: str
-    scope: str
-    key: str
-    why: str
-    who: str
-    at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Who runs and what is switched off now, by the database's clock."""
-
-    now: datetime
-    paused: bool
-    switches: tuple[SwitchOn, ...]
-    shards: tuple[Shard, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +63,19 @@ class State:
     last: int
     status: Status
     newest: tuple[Story, ...]
-    history: tuple[dict[str, Any], ...]
+    history: tuple[Tick, ...]
+    shards: tuple[Tick, ...]
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fresh:
+    """What a process that keeps the newest events has to add; `anew` when it has to forget the old ones first."""
+
+    last: int
+    anew: bool
+    events: tuple[Event, ...] = ()
+    newest: tuple[Story, ...] = ()
 
 
 def last_sequence() -> int:
@@ -98,38 +83,60 @@ def last_sequence() -> int:
     return DashboardEvent.objects.aggregate(last=Max("sequence"))["last"] or 0
 
 
+def fresh(known: int | None, watched: Sequence[int] = ()) -> Fresh:
+    """What came after the sequence that is known; one query when nothing did. None: the last minutes.
+
+    `watched` copies are told again with those that the events name: an event names only a few of many.
+    """
+    last = last_sequence()  # read first: what comes meanwhile is told the next time, and not lost
+    if known == last:
+        return Fresh(last=last, anew=False)
+    if known is None or not 0 <= last - known <= EVENTS_MAX:
+        return Fresh(last=last, anew=True, events=_recent(last), newest=newest_stories(STORIES_MAX))
+    events = _events(DashboardEvent.objects.filter(sequence__gt=known, sequence__lte=last).order_by("sequence"))
+    return Fresh(last=last, anew=False, events=events, newest=stories_of({*named_in(events), *watched}))
+
+
 def events_after(sequence: int) -> EventsPage:
     """The events after a sequence, at most EVENTS_MAX; none, and `behind`, for a page that cannot catch up."""
     last = last_sequence()
     behind = sequence > last or last - sequence > EVENTS_MAX
     rows = () if behind else DashboardEvent.objects.filter(sequence__gt=sequence).order_by("sequence")[:EVENTS_MAX]
-    events = tuple(
-        Event(sequence=row.sequence, kind=row.kind, created_at=row.created_at, payload=row.payload) for row in rows
-    )
+    events = _events(rows)
+    found = status()
     return EventsPage(
-        events=events, last=max((event.sequence for event in events), default=last), behind=behind, now=database_now()
+        last=max((event.sequence for event in events), default=last),
+        behind=behind,
+        events=events,
+        newest=stories_of(named_in(events)),
+        status=found,
+        now=found.now,
     )
 
 
 def state() -> State:
-    """The state now: who runs, the newest copies, and the engine's last minute without its copies."""
-    last = last_sequence()  # read first: what comes meanwhile is told again as an event, and not lost
-    return State(last=last, status=status(), newest=newest_stories(STORIES_MAX), history=_history(last))
-
-
-def status() -> Status:
-    """Who runs each shard, and which switches are on; two small queries."""
-    now, switches = database_now(), switches_on()
-    return Status(now=now, paused=any(map(_pauses_everything, switches)), switches=switches, shards=_shards(now))
-
-
-def switches_on() -> tuple[SwitchOn, ...]:
-    """The switches that are on, newest change first."""
-    rows = Switch.objects.filter(on=True).order_by("-changed_at")[:SWITCHES_MAX]
-    return tuple(
-        SwitchOn(kind=row.kind, scope=row.scope, key=row.key, why=row.why, who=row.changed_by, at=row.changed_at)
-        for row in rows
+    """The state now: who runs, the newest copies, and the engine's last minutes by the second."""
+    found = fresh(None)
+    history = History()
+    for event in found.events:
+        if event.kind == "tick":
+            history.add(event.created_at, event.payload)
+    told = status()
+    return State(
+        last=found.last,
+        status=told,
+        newest=found.newest,
+        history=history.ticks(),
+        shards=history.newest(),
+        now=told.now,
     )
+
+
+def named_in(events: Iterable[Event]) -> tuple[int, ...]:
+    """The newest copies that these events name, at most STORIES_MAX."""
+    ticks = (event.payload for event in events if event.kind == "tick")
+    named = {number for payload in ticks for number in payload.get("newest", ()) if isinstance(number, int)}
+    return tuple(sorted(named, reverse=True)[:STORIES_MAX])
 
 
 def is_staff_session(session_key: str | None) -> bool:
@@ -153,33 +160,15 @@ def is_staff_session(session_key: str | None) -> bool:
     )
 
 
-def _pauses_everything(switch: SwitchOn) -> bool:
-    return switch.kind == Switch.Kind.PAUSE and switch.scope == Scope.GLOBAL
+def _recent(last: int) -> tuple[Event, ...]:
+    since = database_now() - timedelta(seconds=WINDOW_S)
+    rows = DashboardEvent.objects.filter(sequence__gt=last - HISTORY_MAX, sequence__lte=last)
+    # An engine that stopped long ago still has its last words.
+    in_window = rows.filter(Q(created_at__gt=since) | Q(sequence__gt=last - LAST_WORDS))
+    return _events(in_window.order_by("sequence"))
 
 
-def _shards(now: datetime) -> tuple[Shard, ...]:
+def _events(rows: Iterable[DashboardEvent]) -> tuple[Event, ...]:
     return tuple(
-        Shard(
-            shard=f"{row.shard}/{row.of}",
-            holder=row.holder,
-            term=row.term,
-            held=bool(row.holder) and row.expires_at > now,
-            heartbeat_at=row.renewed_at,
-        )
-        for row in ShardLease.objects.order_by("of", "shard")[:LEASES_MAX]
-    )
-
-
-def _history(last: int) -> tuple[dict[str, Any], ...]:
-    """The newest ticks, oldest first, without their copies: those are most of a payload."""
-    rows = DashboardEvent.objects.filter(sequence__gt=last - HISTORY_MAX, sequence__lte=last, kind="tick")
-    fields = ("shard", "interval_ms", "signals", "copies", "latency_ms", "queue", "in_flight")
-    picked = {f"payload__{name}" for name in (*fields, "totals")}
-    return tuple(
-        {
-            "sequence": row["sequence"],
-            "created_at": row["created_at"],
-            "payload": {name.removeprefix("payload__"): row[name] for name in picked},
-        }
-        for row in rows.order_by("sequence").values("sequence", "created_at", *picked)
+        Event(sequence=row.sequence, kind=row.kind, created_at=row.created_at, payload=row.payload) for row in rows
     )

@@ -1,4 +1,4 @@
-"""Fixtures of the dashboard: who sits at the desk, and a real Daphne on the test database."""
+"""Fixtures of the dashboard: who sits at the desk, a real Daphne on the test database, and a browser."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -7,11 +7,18 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
 
+from tests.conftest import Chromium
+from tests.dashboard.events import tick
+from tests.dashboard.screen import Screen
 from tests.dashboard.webserver import LISTED_ORIGIN, WebServer
 from tests.services import Services
 
 pytest_plugins = ("tests.cast",)
+
+QUIET = ("disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update")
 
 
 @pytest.fixture(scope="session")
@@ -36,8 +43,8 @@ def server(transactional_db: None, _web_server: WebServer) -> WebServer:
 
 @pytest.fixture
 def operator(olga: User) -> User:
-    """Olga with the right to throw switches."""
-    olga.user_permissions.add(Permission.objects.get(codename="change_switch"))
+    """Olga with the right to throw every switch in both directions."""
+    olga.user_permissions.set(Permission.objects.filter(codename__in=["change_switch", "resume_everything"]))
     return olga
 
 
@@ -57,3 +64,32 @@ def session_of(db: None) -> Callable[[User], str]:
         return client.cookies["sessionid"].value
 
     return signed_in
+
+
+@pytest.fixture(scope="session")
+def driver(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(chromium.binary)
+    for argument in (*QUIET, "headless", "no-sandbox", "disable-sync", "window-size=1280,1400"):
+        options.add_argument(f"--{argument}")
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
+    driver = webdriver.Chrome(options=options, service=Service(str(chromium.driver)))
+    try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture
+def screen(server: WebServer, driver: webdriver.Chrome) -> Iterator[Screen]:
+    yield Screen(driver, server.url)
+    driver.get("about:blank")  # no page polls the next test's database
+
+
+@pytest.fixture
+def open_screen(screen: Screen, operator: User, session_of: Callable[[User], str]) -> Screen:
+    """Olga's page, live."""
+    tick()
+    screen.open(session_of(operator))
+    screen.shows("link-text", "Live")
+    return screen

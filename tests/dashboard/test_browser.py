@@ -1,98 +1,39 @@
 """The page in headless Chromium: it moves, says when it stands still, comes back, and never runs what it shows."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
+from django.contrib.auth.models import Permission, User
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
+from copytrading.dashboard.queries import EVENTS_MAX
+from copytrading.models import CopyTrade, DashboardEvent, DashboardSequence, Follower
 from copytrading.operations.leases import acquire
-from guardrails.models import Switch
+from copytrading.states import Status
+from guardrails.models import Breaker, Switch
 from guardrails.operations import set_switch
 from guardrails.queries import switches
-from tests.conftest import Chromium
-from tests.dashboard.events import story, tick
+from tests.dashboard.events import tick
+from tests.dashboard.screen import NEVER_MS, Screen
 from tests.dashboard.webserver import WebServer
 from tests.doors import BEGINNING
+from tests.factories import CopyTradeFactory, MarketFactory, columns_of, trade_in
 
 pytest_plugins = ("tests.dashboard.desk",)
 pytestmark = pytest.mark.browser
 
-WAIT_SECONDS_MAX = 20
-QUIET = ("disable-gpu", "disable-quic", "no-first-run", "disable-background-networking", "disable-component-update")
-NEVER_MS = 10**9
 
-
-class Screen:
-    """The open dashboard."""
-
-    def __init__(self, driver: webdriver.Chrome, url: str) -> None:
-        self.driver, self._url = driver, url
-
-    def open(self, session: str) -> None:
-        """Load the page as whoever has this session; staleness is out of the way until a test wants it."""
-        self.driver.get(f"{self._url}/healthz")
-        self.driver.delete_all_cookies()
-        self.driver.add_cookie({"name": "sessionid", "value": session})
-        self.driver.get(f"{self._url}/")
-        self.set(staleMs=NEVER_MS)
-
-    def set(self, **milliseconds: int) -> None:
-        """Change the page's thresholds."""
-        for name, value in milliseconds.items():
-            self.driver.execute_script("document.body.dataset[arguments[0]] = arguments[1]", name, value)
-
-    def text(self, element: str) -> str:
-        return self.driver.find_element(By.ID, element).text
-
-    def wait(self, condition: Callable[[], Any]) -> None:
-        WebDriverWait(self.driver, WAIT_SECONDS_MAX, poll_frequency=0.05).until(lambda _driver: condition())
-
-    def shows(self, element: str, text: str) -> None:
-        """Wait until this element has this text in it."""
-        self.wait(lambda: text in self.text(element))
-
-    def press(self, element: str) -> None:
-        self.driver.find_element(By.ID, element).click()
-
-
-@pytest.fixture(scope="module")
-def driver(chromium: Chromium, tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
-    options = webdriver.ChromeOptions()
-    options.binary_location = str(chromium.binary)
-    for argument in (*QUIET, "headless", "no-sandbox", "disable-sync", "window-size=1280,1400"):
-        options.add_argument(f"--{argument}")
-    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('chromium')}")
-    driver = webdriver.Chrome(options=options, service=Service(str(chromium.driver)))
-    try:
-        yield driver
-    finally:
-        driver.quit()
-
-
-@pytest.fixture
-def screen(server: WebServer, driver: webdriver.Chrome) -> Iterator[Screen]:
-    yield Screen(driver, server.url)
-    driver.get("about:blank")  # no page polls the next test's database
-
-
-@pytest.fixture
-def open_screen(screen: Screen, operator: User, session_of: Callable[[User], str]) -> Screen:
-    """Olga's page, live."""
-    tick()
-    screen.open(session_of(operator))
-    screen.shows("link-text", "Live")
-    return screen
+def told(trade: CopyTrade, **fields: object) -> CopyTrade:
+    """The engine says that this copy was written or moved."""
+    tick(newest=[trade.pk], **fields)
+    return trade
 
 
 def test_numbers_change_after_an_event_is_written(open_screen: Screen, tmp_path: Path) -> None:
     open_screen.shows("executed", "2,345")
-    tick(totals={"signals": 1_003, "copies": {"EXECUTED": 2_355}}, newest=[story(1)], queue=5)
+    told(trade_in(Status.EXECUTED), totals={"signals": 1_003, "copies": {"EXECUTED": 2_355}}, queue=5)
     open_screen.shows("executed", "2,355")
     open_screen.shows("queue", "5")
     open_screen.shows("newest", "Filled at 0.5")
@@ -103,34 +44,60 @@ def test_numbers_change_after_an_event_is_written(open_screen: Screen, tmp_path:
 
 def test_market_title_is_shown_as_text(open_screen: Screen) -> None:
     title = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    tick(newest=[story(1, market=title, follower="<b>Fay</b>", status="SKIPPED", reasons=["<i>NO_FILL</i>"])])
+    trade = CopyTradeFactory(config__follower__name="<b>Fay</b>", reasons=[{"reason": "<i>NO_FILL</i>"}])
+    MarketFactory(condition_id=trade.condition_id, title=title)
+    told(trade)
     open_screen.shows("newest", title)
     open_screen.shows("newest", "<b>Fay</b>")
-    assert open_screen.driver.find_elements(By.CSS_SELECTOR, "#newest img, #newest script, #newest i") == []
-    assert open_screen.driver.title == "Dashboard · Slipstream"
+    open_screen.find(".opener").click()
+    open_screen.shows("story-market", title)
+    selector = ":is(#newest, #story) :is(img, script, i)"
+    assert open_screen.driver.find_elements(By.CSS_SELECTOR, selector) == []
+    assert "owned" not in open_screen.driver.title
 
 
 def test_skipped_copy_says_why(open_screen: Screen) -> None:
-    reasons = ["BELOW_MINIMUM (value 3.2, limit 5)", "MAX_ODDS (value 0.97, limit 0.95)"]
-    tick(newest=[story(1, status="SKIPPED", fill_size="0", reasons=reasons)])
+    below = {"reason": "BELOW_MINIMUM", "value": 3_200_000, "limit": 5_000_000, "unit": "shares"}
+    odds = {"reason": "MAX_ODDS", "value": 970_000, "limit": 950_000, "unit": "price"}
+    told(CopyTradeFactory(reasons=[below, odds]))
     open_screen.shows("newest", "Below minimum (value 3.2, limit 5); Max odds (value 0.97, limit 0.95)")
 
 
 def test_copy_that_moves_keeps_one_row(open_screen: Screen) -> None:
-    tick(newest=[story(1, status="PENDING", fill_size="0"), story(2)])
+    trade = told(trade_in(Status.PENDING))
     open_screen.shows("newest", "waiting for the answer")
-    tick(newest=[story(1), story(2)])
+    CopyTrade.objects.filter(pk=trade.pk).update(**columns_of(Status.EXECUTED))
+    told(trade)
     open_screen.wait(lambda: "waiting for the answer" not in open_screen.text("newest"))
-    assert len(open_screen.driver.find_elements(By.CSS_SELECTOR, "#newest tr")) == 2
+    assert len(open_screen.driver.find_elements(By.CSS_SELECTOR, "#newest tr")) == 1
+
+
+def test_copy_that_moves_unnamed_is_shown_too(open_screen: Screen) -> None:
+    trade = told(trade_in(Status.PENDING))
+    open_screen.shows("newest", "waiting for the answer")
+    CopyTrade.objects.filter(pk=trade.pk).update(**columns_of(Status.EXECUTED))
+    tick()
+    open_screen.shows("newest", "Filled at 0.5")
 
 
 def test_held_list_stands_still_until_released(open_screen: Screen) -> None:
     open_screen.press("hold")
-    tick(newest=[story(1)], queue=77)
+    told(CopyTradeFactory(config__follower__name="Fay"), queue=77)
     open_screen.shows("queue", "77")
     assert open_screen.text("newest") == ""
     open_screen.press("hold")
     open_screen.shows("newest", "Fay")
+
+
+def test_list_stands_still_while_somebody_is_in_it(open_screen: Screen) -> None:
+    told(CopyTradeFactory(config__follower__name="Fay"))
+    open_screen.driver.execute_script("arguments[0].focus()", open_screen.find(".opener"))
+    told(CopyTradeFactory(config__follower__name="Fred"), queue=77)
+    open_screen.shows("queue", "77")
+    open_screen.shows("hold", "Held while you are in it")
+    assert "Fred" not in open_screen.text("newest")
+    open_screen.driver.execute_script("document.activeElement.blur()")
+    open_screen.shows("newest", "Fred")
 
 
 def test_pause_button_pauses_and_resumes(open_screen: Screen) -> None:
@@ -145,6 +112,14 @@ def test_pause_button_pauses_and_resumes(open_screen: Screen) -> None:
     assert not switches().global_pause
 
 
+def test_account_that_may_not_resume_is_told_so(open_screen: Screen, operator: User) -> None:
+    operator.user_permissions.set(Permission.objects.filter(codename="change_switch"))
+    open_screen.driver.refresh()
+    open_screen.press("switch-button")
+    open_screen.shows("command", "Your account may pause, but not resume")
+    assert not open_screen.find("#switch-button").is_displayed()
+
+
 def test_pause_by_somebody_else_is_shown(open_screen: Screen) -> None:
     set_switch(kind="PAUSE", scope="GLOBAL", key="", on=True, who="rita", why="", now=BEGINNING)
     tick(paused=True)
@@ -156,6 +131,37 @@ def test_shard_and_its_heartbeat_are_shown(open_screen: Screen) -> None:
     open_screen.set(statusMs=100)
     open_screen.shows("shards", "trader-1:4242, term 1")
     open_screen.shows("trading", "Copying")
+
+
+def test_shard_without_a_heartbeat_is_marked_in_words(open_screen: Screen) -> None:
+    acquire(shard=0, of=1, holder="trader-1:4242", ttl_s=-1)
+    open_screen.set(statusMs=100)
+    open_screen.shows("shards", "Heartbeat lost")
+    open_screen.shows("trading", "No engine is running")
+    open_screen.shows("setup", "manage.py runsupervisor --shard 0/1")
+
+
+def test_open_breaker_is_shown(open_screen: Screen) -> None:
+    columns = {"kind": "FAILURE_RATE", "scope": "LEADER", "key": "7", "why": "9 of 10 failed"}
+    Breaker.objects.create(**columns, state="OPEN", opened_at=BEGINNING, probe_at=BEGINNING + timedelta(days=36_500))
+    open_screen.set(statusMs=100)
+    open_screen.shows("breakers", "Failure rate: leader 7")
+    open_screen.shows("breakers", "9 of 10 failed")
+    open_screen.shows("breakers", "tries again in")
+
+
+def test_newcomer_is_told_the_command(screen: Screen, operator: User, session_of: Callable[[User], str]) -> None:
+    assert not Follower.objects.exists()
+    screen.open(session_of(operator))
+    screen.shows("setup", "manage.py follow")
+
+
+def test_title_shows_the_state(open_screen: Screen) -> None:
+    acquire(shard=0, of=1, holder="trader-1:4242", ttl_s=60)
+    open_screen.set(statusMs=100)
+    open_screen.wait(lambda: open_screen.driver.title == "Copying · Slipstream")
+    open_screen.set(staleMs=100)
+    open_screen.wait(lambda: open_screen.driver.title == "Stale · Slipstream")
 
 
 def test_silent_engine_makes_the_page_stale_and_news_make_it_live(open_screen: Screen) -> None:
@@ -187,9 +193,32 @@ def test_page_reconnects_by_itself_after_the_server_was_gone(open_screen: Screen
     open_screen.shows("executed", "9,876")
 
 
+def test_page_reconnects_by_itself_after_its_address_was_gone(open_screen: Screen, server: WebServer) -> None:
+    open_screen.set(fetchMsMax=2_000, pollMs=100, retryMsMax=400)
+    open_screen.driver.execute_script("window.neverReloaded = true")
+    server.vanish()
+    open_screen.shows("link-text", "Reconnecting")
+    open_screen.wait(lambda: open_screen.driver.title == "Reconnecting · Slipstream")
+    tick(totals={"signals": 1, "copies": {"EXECUTED": 8_765}})
+    server.start()
+    open_screen.shows("link-text", "Live")
+    open_screen.shows("executed", "8,765")
+    assert open_screen.driver.execute_script("return window.neverReloaded")
+
+
+def test_page_begins_anew_after_the_database_was_restored(open_screen: Screen) -> None:
+    for _ in range(5):
+        tick(queue=55)
+    open_screen.shows("queue", "55")
+    DashboardEvent.objects.all().delete()
+    DashboardSequence.objects.all().delete()
+    tick(totals={"signals": 1, "copies": {"EXECUTED": 4_321}})
+    open_screen.shows("executed", "4,321")
+
+
 def test_page_that_is_far_behind_begins_anew(open_screen: Screen, server: WebServer) -> None:
     open_screen.driver.execute_script("document.body.dataset.pollMs = document.body.dataset.quietPollMs = 1e9")
-    for _ in range(110):
+    for _ in range(EVENTS_MAX + 10):
         tick(totals={"signals": 1, "copies": {"EXECUTED": 5_432}})
     open_screen.shows("executed", "5,432")
 
@@ -199,22 +228,3 @@ def test_signed_out_page_says_so(open_screen: Screen, operator: User) -> None:
     tick()
     open_screen.shows("notice", "You are signed out. Since")
     assert open_screen.driver.find_element(By.ID, "sign-in").is_displayed()
-
-
-@pytest.mark.parametrize(("scheme", "ground"), [("light", "rgb(244, 246, 248)"), ("dark", "rgb(14, 19, 24)")])
-def test_page_fits_a_phone_in_light_and_dark(open_screen: Screen, tmp_path: Path, scheme: str, ground: str) -> None:
-    driver = open_screen.driver
-    phone = {"width": 390, "height": 844, "deviceScaleFactor": 1, "mobile": True}
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", phone)
-    driver.execute_cdp_cmd(
-        "Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-    )
-    try:
-        tick(newest=[story(1, market="A very long title " * 12)])
-        open_screen.shows("newest", "A very long title")
-        assert driver.execute_script("return document.documentElement.scrollWidth") <= 390
-        assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") == ground
-        assert driver.save_screenshot(str(tmp_path / f"phone-{scheme}.png"))
-    finally:
-        driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})

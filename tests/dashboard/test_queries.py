@@ -8,16 +8,18 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from copytrading.dashboard import queries
-from copytrading.models import CopyTrade, DashboardEvent
+from copytrading.dashboard.status import status
+from copytrading.models import CopyConfig, CopyTrade, DashboardEvent
 from copytrading.operations.events import publish
 from copytrading.operations.leases import acquire, release
 from copytrading.states import Status
 from copytrading.stories import newest_stories, stories_of
+from guardrails.models import Breaker
 from guardrails.operations import set_switch
 from ledger.units import ONE
 from tests.dashboard.events import tick
 from tests.doors import BEGINNING
-from tests.factories import CopyTradeFactory, MarketFactory, trade_in
+from tests.factories import CopyConfigFactory, CopyTradeFactory, MarketFactory, trade_in
 
 pytest_plugins = ("tests.dashboard.desk",)
 pytestmark = pytest.mark.django_db
@@ -59,28 +61,69 @@ def test_state_of_an_empty_database_is_empty() -> None:
     assert (state.status.paused, state.status.shards, state.status.switches) == (False, (), ())
 
 
-def test_history_has_ticks_without_their_copies() -> None:
+def test_history_is_by_the_second_and_the_totals_are_the_newest() -> None:
     publish("switch", {"paused": False, "who": "olga"})
-    tick(newest=[{"id": 1}])
-    (told,) = queries.state().history
-    assert told["payload"]["copies"] == {"EXECUTED": 10, "SKIPPED": 4}
-    assert told["payload"]["totals"]["signals"] == 1_000
-    assert "newest" not in told["payload"]
+    tick(signals=1, queue=7)
+    tick(signals=2, totals={"signals": 1_003})
+    state = queries.state()
+    assert sum(told["signals"] for told in state.history) == 3
+    assert max(told["queue"] for told in state.history) == 7
+    (newest,) = state.shards
+    assert newest["payload"]["totals"] == {"signals": 1_003}
+
+
+def test_engine_that_stopped_long_ago_still_has_its_last_words() -> None:
+    tick(queue=7)
+    DashboardEvent.objects.update(created_at=BEGINNING - timedelta(days=3))
+    (newest,) = queries.state().shards
+    assert newest["payload"]["queue"] == 7
+
+
+def test_events_bring_the_stories_that_they_name() -> None:
+    first, second = trade_in(Status.EXECUTED), trade_in(Status.EXECUTED)
+    last = tick(newest=[])
+    tick(newest=[first.pk, second.pk, 10**9])
+    assert [story.id for story in queries.events_after(last).newest] == [second.pk, first.pk]
+
+
+def test_news_tell_again_of_what_is_watched() -> None:
+    named, watched = trade_in(Status.EXECUTED), trade_in(Status.PENDING)
+    last = tick()
+    tick(newest=[named.pk])
+    assert {story.id for story in queries.fresh(last, (watched.pk,)).newest} == {named.pk, watched.pk}
+
+
+def test_events_of_an_older_version_name_nobody() -> None:
+    last = tick(newest=[{"id": 1, "status": "EXECUTED"}])
+    assert queries.events_after(last - 1).newest == ()
+
+
+def test_news_are_what_is_not_known_yet() -> None:
+    first, second = tick(), tick()
+    assert [event.sequence for event in queries.fresh(first).events] == [second]
+    assert (queries.fresh(second).events, queries.fresh(second).anew) == ((), False)
+
+
+@pytest.mark.parametrize("known", [None, 10**6, -500])
+def test_news_begin_anew_for_whoever_cannot_catch_up(known: int | None) -> None:
+    last = tick()
+    found = queries.fresh(known)
+    assert (found.anew, [event.sequence for event in found.events]) == (True, [last])
 
 
 def test_status_says_who_runs_a_shard() -> None:
     lease = acquire(shard=0, of=2, holder="host:1", ttl_s=15)
     assert lease is not None
-    (shard,) = queries.status().shards
+    (shard,) = status().shards
     assert (shard.shard, shard.holder, shard.term, shard.held) == ("0/2", "host:1", 1, True)
     release(lease)
-    (shard,) = queries.status().shards
+    (shard,) = status().shards
     assert (shard.holder, shard.held) == ("", False)
 
 
 def test_shard_whose_heartbeat_stopped_is_not_held() -> None:
     acquire(shard=0, of=1, holder="host:1", ttl_s=-1)
-    (shard,) = queries.status().shards
+    (shard,) = status().shards
     assert (shard.holder, shard.held) == ("host:1", False)
 
 
@@ -95,9 +138,9 @@ def test_shard_whose_heartbeat_stopped_is_not_held() -> None:
 )
 def test_only_the_global_pause_pauses_everything(switch: dict[str, Any], paused: bool) -> None:
     set_switch(**switch, who="olga", why="", now=BEGINNING)
-    status = queries.status()
-    assert status.paused is paused
-    assert len(status.switches) == switch["on"]
+    found = status()
+    assert found.paused is paused
+    assert len(found.switches) == switch["on"]
 
 
 def test_story_of_an_executed_copy_has_its_fill_as_text() -> None:
@@ -126,14 +169,44 @@ def test_delay_is_from_detection_to_the_fill() -> None:
 def test_state_costs_the_same_whatever_the_rows(django_assert_max_num_queries: Any) -> None:
     CopyTradeFactory.create_batch(12)
     publish_many(20)
-    with django_assert_max_num_queries(7):
+    with django_assert_max_num_queries(11):
         assert len(queries.state().newest) == 12
 
 
-def test_events_cost_three_queries(django_assert_num_queries: Any) -> None:
-    publish_many(20)
-    with django_assert_num_queries(3):
-        assert len(queries.events_after(0).events) == 20
+def test_no_news_cost_one_query(django_assert_num_queries: Any) -> None:
+    last = tick()
+    with django_assert_num_queries(1):
+        queries.fresh(last)
+
+
+def test_events_cost_the_same_whatever_their_number(django_assert_num_queries: Any) -> None:
+    for trade in CopyTradeFactory.create_batch(23):
+        tick(newest=[trade.pk])
+    with django_assert_num_queries(4):
+        assert len(queries.fresh(0).events) == 23
+    with django_assert_num_queries(9):
+        assert len(queries.events_after(0).newest) == 23
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"state": "CLOSED"}, ()),
+        ({"state": "OPEN", "opened_at": BEGINNING}, ("OPEN",)),
+        ({"state": "HALF_OPEN", "opened_at": BEGINNING}, ("HALF_OPEN",)),
+    ],
+)
+def test_breakers_that_hold_something_back_are_told(row: dict[str, Any], told: tuple[str, ...]) -> None:
+    Breaker.objects.create(kind="FAILURE_RATE", scope="GLOBAL", why="9 of 10 failed", **row)
+    assert tuple(each.state for each in status().breakers) == told
+
+
+def test_newcomer_is_told_what_is_missing() -> None:
+    assert (status().has_leaders, status().has_configs) == (False, False)
+    config = CopyConfigFactory(active=False)
+    assert (status().has_leaders, status().has_configs) == (True, False)
+    CopyConfig.objects.filter(pk=config.pk).update(active=True)
+    assert status().has_configs
 
 
 def test_session_of_staff_is_staff(olga: User, session_of: Any) -> None:

@@ -8,16 +8,21 @@ from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 
+from copytrading.dashboard.feed import Feed
 from copytrading.dashboard.views import LiveReads
+from copytrading.states import Status
 from guardrails.models import Switch
 from guardrails.queries import switches
+from ledger.system import SeededRandomness
 from tests.dashboard.events import tick
+from tests.doors import VirtualClock
+from tests.factories import CopyTradeFactory, trade_in
 
 pytest_plugins = ("tests.dashboard.desk",)
 # whitenoise, before the first `collectstatic`
 pytestmark = pytest.mark.filterwarnings("ignore:No directory at:UserWarning")
 
-FETCHES = ["/dashboard/state", "/dashboard/status", "/dashboard/events?after=0"]
+FETCHES = ["/dashboard/state", "/dashboard/status", "/dashboard/events?after=0", "/dashboard/trades/1"]
 ACTIONS = ["/dashboard/pause", "/dashboard/resume"]
 JSON = {"Accept": "application/json"}
 
@@ -71,6 +76,7 @@ def test_visitors_fetch_nothing(transactional_db: None, client: Client, visitor:
 
 @pytest.mark.parametrize("path", FETCHES)
 def test_staff_fetch_json_that_nobody_keeps(transactional_db: None, client: Client, olga: User, path: str) -> None:
+    CopyTradeFactory(pk=1)
     client.force_login(olga)
     answer = client.get(path)
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
@@ -105,10 +111,14 @@ class DeadDatabase:
         raise OperationalError("server closed the connection unexpectedly")
 
 
+def idle_feed() -> Feed:
+    return Feed(DeadDatabase(), VirtualClock(), SeededRandomness(1))
+
+
 async def test_database_that_does_not_answer_is_said_so(rf: RequestFactory) -> None:
     request = rf.get("/dashboard/state")
     request.session = SessionStore()
-    answer = await LiveReads(DeadDatabase()).state(request)
+    answer = await LiveReads(DeadDatabase(), idle_feed()).state(request)
     assert (answer.status_code, b"does not answer" in answer.content) == (503, True)
 
 
@@ -191,3 +201,22 @@ def test_reason_that_cannot_be_kept_is_refused(client: Client, operator: User, w
     client.force_login(operator)
     assert client.post("/dashboard/pause", {"why": why}, headers=JSON).status_code == 400
     assert not Switch.objects.exists()
+
+
+def test_story_of_a_copy_is_told_with_the_way_to_its_row(transactional_db: None, client: Client, olga: User) -> None:
+    trade = trade_in(Status.EXECUTED)
+    client.force_login(olga)
+    told = client.get(f"/dashboard/trades/{trade.pk}").json()
+    assert (told["id"], told["status"]) == (trade.pk, "EXECUTED")
+    assert told["admin_url"] == f"/admin/copytrading/copytrade/{trade.pk}/change/"
+
+
+def test_story_of_no_copy_is_said_so(transactional_db: None, client: Client, olga: User) -> None:
+    client.force_login(olga)
+    answer = client.get("/dashboard/trades/404")
+    assert (answer.status_code, "not in the database" in answer.json()["error"]) == (404, True)
+
+
+def test_browsers_find_an_icon(client: Client) -> None:
+    answer = client.get("/favicon.ico")
+    assert (answer.status_code, answer["Location"]) == (301, "/static/dashboard/mark.svg")

@@ -23,7 +23,9 @@ class WebServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it; returns when it answers."""
+        """Start it, at the same address; returns when it answers."""
+        if self._listener.fileno() < 0:
+            self._listener = socket.create_server(("127.0.0.1", int(self.address.rpartition(":")[2])), backlog=64)
         descriptor = self._listener.fileno()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -48,6 +50,11 @@ class WebServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+    def vanish(self) -> None:
+        """End it with its address: from now on connections are refused."""
+        self.stop()
+        self._listener.close()
 
     def close(self) -> None:
         """End it for good."""

@@ -1,19 +1,27 @@
 // The dashboard: what is heard over the link becomes the picture, and the picture is drawn a few times a second.
 
-import { ago, at, bars, number, outcomes, rate, shards, sparkline, switches, text, timeOfDay } from "./draw.js";
+import { Chart, sparkline } from "./chart.js";
+import { ago, at, bars, breakers, milliseconds, number, outcomes, rate, shards, switches, text, timeOfDay } from "./draw.js";
 import { Link } from "./link.js";
-import { Picture, count, ended, total, worst } from "./picture.js";
+import { Picture, countOf, ended, gauge, percentile } from "./picture.js";
+import { StoryDialog } from "./story.js";
 import * as trades from "./trades.js";
 
 const TURN_MS = 250;
 const NUDGE_MS = 1_000; // a socket that has just been lost is not worth a notice
+const CHARTS_MS = 1_000;
+const RATE_S = 5; // what "per second" is the mean of
+const LATENCY_S = 60; // what "the last minute" is
+const REASONS_S = 300;
 
 const page = document.body.dataset;
 const setting = (name) => Number(page[name]);
+const explanations = JSON.parse(at("explanations").textContent);
 const picture = new Picture();
 let held = false;
 let busy = false; // while the switch is being thrown
 let fresh = true; // something was heard since it was last drawn
+let chartedAt = -Infinity;
 
 const link = new Link({
   urls: { state: page.stateUrl, events: page.eventsUrl, status: page.statusUrl, socket: page.socketPath },
@@ -23,12 +31,13 @@ const link = new Link({
       picture.begin(state);
       fresh = true;
     },
-    events: (events) => {
-      events.forEach((event) => picture.add(event));
-      if (events.some((event) => event.kind === "switch")) link.askStatus();
-      const newest = events.findLast((event) => event.kind === "tick");
-      if (newest && picture.status && newest.payload.paused !== picture.status.paused) link.askStatus();
-      fresh ||= events.length > 0;
+    page: ({ events, newest, status, now }) => {
+      events.forEach((event) => picture.hear(event));
+      picture.told(newest);
+      picture.heard(status, now);
+      const last = events.findLast((event) => event.kind === "tick");
+      if (last && last.payload.paused !== status.paused) link.askStatus();
+      fresh = true;
     },
     status: (status) => {
       picture.heard(status);
@@ -37,25 +46,74 @@ const link = new Link({
   },
 });
 
+const story = new StoryDialog((id) => page.tradeUrl.replace(/0$/, id), setting);
+
+const perSecond = (status) => (step) => (step.copies[status] ?? 0) / step.seconds;
+const latency = (percent) => (step) => percentile(step.delay, percent);
+const charts = [
+  new Chart(at("rates"), {
+    stacked: true,
+    unit: "copies per second",
+    nowS: RATE_S,
+    show: rate,
+    series: [
+      { name: "Executed", className: "executed", value: perSecond("EXECUTED") },
+      { name: "Skipped", className: "skipped", value: perSecond("SKIPPED") },
+      { name: "Failed", className: "failed", value: perSecond("FAILED") },
+    ],
+  }),
+  new Chart(at("latency"), {
+    unit: "milliseconds",
+    nowS: 10,
+    show: rate,
+    series: [
+      { name: "p50", className: "p50", value: latency(50) },
+      { name: "p90", className: "p90", value: latency(90) },
+      { name: "p99", className: "p99", value: latency(99) },
+    ],
+  }),
+];
+
+function drawCharts() {
+  for (const chart of charts) chart.update(picture.steps(chart.stepLength()), picture.lastSeconds(chart.nowS));
+  const steps = picture.steps(5);
+  sparkline(at("signals-spark"), steps.map((step) => (step.known ? step.signals / step.seconds : null)), { label: "Signals per second", show: rate });
+  const bounds = picture.gauges();
+  sparkline(at("queue-spark"), steps.map((step) => gauge(step, "queue")), { label: "Signals in the queue", show: number, bound: gauge(bounds, "queue_max") });
+  sparkline(at("flight-spark"), steps.map((step) => gauge(step, "in_flight")), { label: "Orders in flight", show: number, bound: gauge(bounds, "in_flight_max") });
+}
+
+function gauges() {
+  const now = picture.gauges();
+  for (const [id, name, words] of [["queue", "queue", "signals wait"], ["in-flight", "in_flight", "orders under way"]]) {
+    const [value, most] = [gauge(now, name), gauge(now, `${name}_max`)];
+    text(id, value === null ? "–" : number(value));
+    text(`${id}-foot`, most ? `of at most ${number(most)} ${words}${value > 0 ? ` (${Math.ceil((100 * value) / most)} %)` : ""}` : words);
+  }
+}
+
 function figures() {
-  const alive = picture.shards();
+  const second = picture.lastSeconds(RATE_S);
+  const minute = picture.lastSeconds(LATENCY_S);
   const totals = picture.totals();
-  text("signals", rate(picture.rate(count.signals)));
-  text("copies", rate(picture.rate(count.copies)));
-  text("signals-total", number(totals.signals));
+  text("copies", rate(ended(second.copies) / RATE_S));
   text("copies-total", number(ended(totals.copies)));
-  text("p50", rate(worst(alive.map(count.p50))));
-  text("p99", rate(worst(alive.map(count.p99))));
-  text("longest", rate(worst(alive.map(count.longest))));
-  text("in-flight", number(total(alive.map(count.inFlight))));
-  text("queue", number(total(alive.map(count.queue))));
-  sparkline("signals-spark", picture.series(count.signals), "Signals per second");
-  sparkline("copies-spark", picture.series(count.copies), "Copies per second");
-  sparkline("latency-spark", picture.gauge(count.p99), "Milliseconds at the 99th percentile");
-  sparkline("flight-spark", picture.gauge(count.inFlight), "Orders in flight");
+  text("p50", milliseconds(percentile(minute.delay, 50)));
+  text("p99", milliseconds(percentile(minute.delay, 99)));
+  text("longest", countOf(minute.delay) ? rate(minute.delay.max) : "–");
+  text("signals", rate(second.signals / RATE_S));
+  text("signals-total", number(totals.signals));
+  gauges();
   outcomes(totals.copies);
-  bars("skip-reasons", totals.skipped, "Nothing was skipped.");
-  bars("fail-reasons", totals.failed, "Nothing failed.");
+  const recent = picture.lastSeconds(REASONS_S);
+  bars(at("skip-reasons"), { recent: recent.skipped, totals: totals.skipped, explanations, nothing: "Nothing was skipped." });
+  bars(at("fail-reasons"), { recent: recent.failed, totals: totals.failed, explanations, nothing: "Nothing failed." });
+  for (const line of document.querySelectorAll("#stages tr")) {
+    const spread = minute.stages[line.dataset.stage] ?? { counts: {}, max: 0 };
+    const count = countOf(spread);
+    const percentiles = [50, 90, 99].map((percent) => milliseconds(percentile(spread, percent)));
+    [number(count), ...percentiles, count ? rate(spread.max) : "–"].forEach((value, index) => text(line.cells[index + 1], value));
+  }
 }
 
 function command() {
@@ -71,18 +129,28 @@ function command() {
       ? `By ${who} at ${timeOfDay(global.at)}${global.why ? `: ${global.why}` : ""}. Signals are recorded, nothing is sent.`
       : runs
         ? "Signals are decided and copied. The pause stops every send within a second."
-        : "Start a supervisor with `manage.py runsupervisor`. The pause can be set already.",
+        : "Nothing is copied until a supervisor runs. The pause can be set already.",
   );
+  at("no-engine").hidden = runs;
+  at("no-leaders").hidden = status.has_leaders;
+  at("no-configs").hidden = !status.has_leaders || status.has_configs;
+  at("setup").hidden = runs && status.has_configs;
   const button = at("switch-button");
   if (!button || busy) return;
+  const form = at("switch");
+  form.hidden = status.paused && form.dataset.mayResume !== "yes";
+  at("no-resume").hidden = !form.hidden;
   text(button, status.paused ? "Resume copying" : "Pause all copying");
-  at("switch").action = status.paused ? page.resumeUrl : page.pauseUrl;
+  form.action = status.paused ? page.resumeUrl : page.pauseUrl;
 }
 
 // What is wrong, the worst first: [level, short, title, sentence, since].
 function trouble() {
   if (link.signedOut) return ["bad", "Signed out", "You are signed out.", "The figures below stand still since then.", link.brokenSince];
-  if (link.brokenSince !== null) return ["bad", "No connection", "The server does not answer.", "Trying again by itself.", link.brokenSince];
+  if (link.brokenSince !== null) {
+    const soon = link.retryFetchInMs() > 1_000 ? ` in ${ago(link.retryFetchInMs())}` : "";
+    return ["bad", "Reconnecting", "The server does not answer.", `Trying again by itself${soon}.`, link.brokenSince];
+  }
   if (!picture.status) return ["wait", "Connecting", "", "", null];
   const slack = Math.max(0, link.paceMs - 500); // many open pages share the hints
   const silentMs = picture.now() - (picture.newestAt ?? 0);
@@ -103,6 +171,8 @@ function connection() {
   const [level, short, title, sentence, since] = trouble();
   at("link").dataset.level = level;
   text("link-text", short);
+  const state = level === "good" ? { yes: "Paused", no: "Copying", idle: "No engine" }[at("command").dataset.paused] : short;
+  if (document.title !== `${state} · Slipstream`) document.title = `${state} · Slipstream`;
   document.body.classList.toggle("stale", level === "bad");
   at("notice").hidden = title === "";
   at("notice").dataset.level = level;
@@ -117,21 +187,37 @@ function connection() {
   else text("spoken", first ? "The figures are live." : "The figures are live again.");
 }
 
+// The list stands still on demand, and while somebody is in it: what has the focus must not move away.
+function holdList() {
+  const inside = at("newest").contains(document.activeElement);
+  const button = at("hold");
+  button.setAttribute("aria-pressed", String(held));
+  text(button, held ? "Release the list" : inside ? "Held while you are in it" : "Hold the list");
+  return held || inside;
+}
+
 function draw() {
+  if (picture.status) command();
   connection();
   if (!picture.status) return;
-  command();
-  shards(at("shards"), picture.status.shards, picture.now());
-  figures();
+  shards(at("shards"), picture.status.shards, { now: picture.now(), gauges: picture.gauges().gauges });
+  breakers(at("breakers"), picture.status.breakers, picture.now());
+  const still = holdList();
+  if (performance.now() - chartedAt >= CHARTS_MS && !document.hidden) {
+    chartedAt = performance.now();
+    drawCharts();
+    figures();
+  }
   if (!fresh) return;
   fresh = false;
+  figures();
   switches(at("switches"), picture.status.switches);
-  if (!held) trades.draw(picture.newestTrades());
+  if (!still) trades.draw(picture.newestTrades());
 }
 
 async function throwSwitch(event) {
   event.preventDefault();
-  if (busy || !picture.status) return;
+  if (busy) return;
   const [form, button] = [event.currentTarget, at("switch-button")];
   busy = true;
   button.setAttribute("aria-disabled", "true");
@@ -161,9 +247,17 @@ async function throwSwitch(event) {
 at("switch")?.addEventListener("submit", throwSwitch);
 at("hold").addEventListener("click", () => {
   held = !held;
-  at("hold").setAttribute("aria-pressed", String(held));
   fresh = true;
+  draw();
 });
+at("newest").addEventListener("focusout", () => (fresh = true));
+at("newest").addEventListener("click", (event) => {
+  const opener = event.target.closest("tr")?.querySelector(".opener");
+  if (!opener || getSelection().toString()) return;
+  opener.focus();
+  story.open(opener.dataset.trade);
+});
+new ResizeObserver(() => (chartedAt = -Infinity)).observe(at("rates"));
 setInterval(() => {
   link.turn();
   draw();

@@ -1,13 +1,15 @@
 // Puts values on the page. Everything that came from outside becomes text by textContent, never markup.
 
-const SVG = "http://www.w3.org/2000/svg";
 const whole = new Intl.NumberFormat();
 const tenths = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false });
+const BARS_MAX = 8;
 
 export const at = (id) => document.getElementById(id);
 export const number = (value) => whole.format(Math.round(value));
-export const rate = (value) => (value > 0 && value < 10 ? tenths.format(value) : number(value));
+export const rate = (value) => (value > 0 && value < 10 ? tenths.format(value) : value < 10_000 ? number(value) : short.format(value));
+export const milliseconds = (value) => (value === null ? "–" : rate(value));
 export const timeOfDay = (moment) => clock.format(new Date(moment));
 
 export function text(id, value) {
@@ -35,49 +37,47 @@ export function readable(reason) {
   return reason.replace(/^[A-Z][A-Z_]+/, (code) => code[0] + code.slice(1).toLowerCase().replaceAll("_", " "));
 }
 
-export function ago(milliseconds) {
-  const seconds = Math.max(0, Math.round(milliseconds / 1_000));
+export function ago(elapsed) {
+  const seconds = Math.max(0, Math.round(elapsed / 1_000));
   if (seconds < 60) return `${seconds} s`;
   if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
   return seconds < 172_800 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} days`;
 }
 
-// A line over the last minute with a soft area below; its label says in words what it shows.
-export function sparkline(id, numbers, label) {
-  const svg = at(id);
-  const [width, height, pad] = [240, 44, 3];
-  const peak = Math.max(...numbers, 0);
-  const step = width / (numbers.length - 1);
-  const y = (value) => height - pad - (peak ? (value / peak) * (height - 2 * pad) : 0);
-  const line = numbers.map((value, index) => `${(index * step).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
-  if (!svg.firstChild) {
-    svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    svg.setAttribute("preserveAspectRatio", "none");
-    svg.append(document.createElementNS(SVG, "polygon"), document.createElementNS(SVG, "polyline"));
+// The reasons of the last minutes, the most frequent first, each with its meaning and its number since the start.
+export function bars(list, { recent, totals, explanations, nothing }) {
+  const found = [...new Set([...Object.keys(recent), ...Object.keys(totals)])].map((reason) => ({
+    name: readable(reason),
+    means: explanations[reason] ?? "",
+    now: recent[reason] ?? 0,
+    all: totals[reason] ?? 0,
+  }));
+  found.sort((a, b) => b.now - a.now || b.all - a.all || a.name.localeCompare(b.name));
+  // A last one alone is shown as itself.
+  const shown = found.slice(0, found.length === BARS_MAX + 1 ? BARS_MAX + 1 : BARS_MAX);
+  const rest = found.slice(shown.length);
+  if (rest.length) {
+    const sumOf = (name) => rest.reduce((total, each) => total + each[name], 0);
+    shown.push({ name: "Other reasons", means: rest.map(({ name }) => name).join(", "), now: sumOf("now"), all: sumOf("all") });
   }
-  svg.firstChild.setAttribute("points", `0,${height} ${line} ${width},${height}`);
-  svg.lastChild.setAttribute("points", line);
-  svg.setAttribute("aria-label", `${label} in the last minute: now ${rate(numbers.at(-1))}, highest ${rate(peak)}`);
-}
-
-export function bars(id, counts, nothing) {
-  const list = at(id);
-  const entries = [...counts].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]));
-  const shown = entries.slice(0, 7);
-  const rest = entries.slice(7).reduce((sum, [, count]) => sum + count, 0);
-  if (rest) shown.push(["Other reasons", rest]);
-  const most = Math.max(1, ...shown.map(([, count]) => count));
-  const items = shown.map(([reason, count]) => {
+  const most = Math.max(1, ...shown.map(({ now }) => now));
+  const items = shown.map(({ name, means, now, all }) => {
     const bar = make("i", { "aria-hidden": "true" });
-    bar.style.inlineSize = `${Math.max(1, (100 * count) / most)}%`; // the CSSOM is no inline style to the policy
-    return make("li", {}, bar, make("span", {}, readable(reason)), make("b", {}, number(count)));
+    bar.style.inlineSize = `${(100 * now) / most}%`; // the CSSOM is no inline style to the policy
+    return make(
+      "li",
+      {},
+      bar,
+      make("span", {}, make("b", {}, name), make("span", { className: "detail" }, means)),
+      make("span", { className: "count" }, make("b", {}, number(now)), make("span", { className: "detail" }, `${number(all)} in all`)),
+    );
   });
   fill(list, items.length ? items : [make("li", { className: "empty" }, nothing)]);
 }
 
 export function outcomes(copies) {
   const names = ["executed", "skipped", "failed"];
-  const counts = names.map((name) => copies.get(name.toUpperCase()) ?? 0);
+  const counts = names.map((name) => copies[name.toUpperCase()] ?? 0);
   const all = counts.reduce((a, b) => a + b, 0);
   names.forEach((name, index) => {
     text(name, number(counts[index]));
@@ -86,33 +86,42 @@ export function outcomes(copies) {
   });
 }
 
-export function shards(list, found, now) {
+function row(title, [state, word], detail) {
+  return make("li", {}, make("b", {}, title), make("span", { className: `chip ${state}` }, word), make("span", { className: "detail" }, detail));
+}
+
+export function shards(list, found, { now, gauges }) {
   const items = found.map((shard) => {
     const silent = ago(now - Date.parse(shard.heartbeat_at));
-    const [state, word] = shard.held ? ["good", "Running"] : shard.holder ? ["bad", "Heartbeat lost"] : ["off", "Nobody runs it"];
+    const state = shard.held ? ["good", "Running"] : shard.holder ? ["bad", "Heartbeat lost"] : ["off", "Nobody runs it"];
     const who = shard.holder ? `${shard.holder}, term ${shard.term}` : `term ${shard.term}`;
-    return make(
-      "li",
-      {},
-      make("b", {}, `Shard ${shard.shard}`),
-      make("span", { className: `chip ${state}` }, word),
-      make("span", { className: "detail" }, `${who} · heartbeat ${silent} ago`),
-    );
+    const load = shard.held ? gauges[shard.shard] : null;
+    const work = load ? ` · ${number(load.queue ?? 0)} queued, ${number(load.in_flight ?? 0)} in flight` : "";
+    return row(`Shard ${shard.shard}`, state, `${who} · heartbeat ${silent} ago${work}`);
   });
   fill(list, items.length ? items : [make("li", { className: "empty" }, "No supervisor has run yet.")]);
 }
 
+const whom = ({ scope, key }) => (scope === "GLOBAL" ? "everything" : `${scope.toLowerCase()} ${key}`);
+
 export function switches(list, found) {
   const items = found.map((each) => {
-    const kind = each.kind === "DRY_RUN" ? "Dry run" : "Pause";
-    const scope = each.scope === "GLOBAL" ? "everything" : `${each.scope.toLowerCase()} ${each.key}`;
+    const dry = each.kind === "DRY_RUN";
     const why = each.why ? ` · ${each.why}` : "";
-    return make(
-      "li",
-      {},
-      make("b", {}, `${kind}: ${scope}`),
-      make("span", { className: "detail" }, `${each.who || "somebody"}, ${timeOfDay(each.at)}${why}`),
-    );
+    return row(`${dry ? "Dry run" : "Pause"}: ${whom(each)}`, ["skipped", "On"], `${each.who || "somebody"}, ${timeOfDay(each.at)}${why}`);
   });
   fill(list, items.length ? items : [make("li", { className: "empty" }, "None: nothing is held back.")]);
+}
+
+export function breakers(list, found, now) {
+  const items = found.map((each) => {
+    const state = each.state === "OPEN" ? ["bad", "Open"] : ["skipped", "Probing"];
+    const wait = each.probe_at ? Date.parse(each.probe_at) - now : 0;
+    const next = each.state === "OPEN" && each.probe_at ? ` · tries again ${wait > 0 ? `in ${ago(wait)}` : "now"}` : "";
+    const who = each.who ? ` · by ${each.who}` : "";
+    const since = each.at ? `since ${timeOfDay(each.at)}` : "";
+    const why = each.why ? `${each.why} · ` : "";
+    return row(`${readable(each.kind)}: ${whom(each)}`, state, `${why}${since}${next}${who}`);
+  });
+  fill(list, items.length ? items : [make("li", { className: "empty" }, "None is open: the venue answers as it should.")]);
 }

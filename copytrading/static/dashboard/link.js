@@ -4,7 +4,7 @@
 const CLOSE_NOT_ALLOWED = 4403;
 
 export class Link {
-  // `hear` is told: state(state), events(events), status(status). `setting(name)` is a number of milliseconds.
+  // `hear` is told: state(state), page(page) of events, status(status). `setting(name)` is a number of milliseconds.
   constructor({ urls, setting, hear }) {
     Object.assign(this, { urls, setting, hear });
     this.last = null; // the sequence up to which the page has heard everything
@@ -34,9 +34,10 @@ export class Link {
   turn() {
     const now = performance.now();
     if (!this.socket && now >= this.nextTry) this.connect();
-    const every = this.socketOpen() ? this.setting("quietPollMs") : this.setting("pollMs");
+    // While hints come, a fetch of the page's own is for the case that one was lost.
+    const every = this.socketOpen() ? Math.max(this.setting("quietPollMs"), 2 * this.paceMs) : this.setting("pollMs");
     if (now >= Math.max(this.fetchedAt + every, this.nextFetch)) this.catchUp();
-    if (!this.failures && now >= this.statusAt + this.setting("statusMs")) this.askStatus();
+    if (!this.failures && now >= this.statusAt + Math.max(this.setting("statusMs"), 2 * this.paceMs)) this.askStatus();
   }
 
   hurry() {
@@ -53,6 +54,10 @@ export class Link {
 
   retryInMs() {
     return Math.max(0, this.nextTry - performance.now());
+  }
+
+  retryFetchInMs() {
+    return Math.max(0, this.nextFetch - performance.now());
   }
 
   connect() {
@@ -125,7 +130,8 @@ export class Link {
       return;
     }
     this.last = page.last;
-    this.hear.events(page.events);
+    this.statusAt = performance.now(); // the page brought it along
+    this.hear.page(page);
   }
 
   async askStatus() {

@@ -1,20 +1,62 @@
-// What the page knows: the last minute of ticks, the newest tick of each shard, the newest copies. No DOM here.
+// What the page knows: the last minutes by the second, the newest tick of each shard, the newest copies. No DOM here.
 
-export const WINDOW_S = 60;
-const RATE_S = 5;
-const LATE_MS = 1_000; // an event is heard of so much later at the most
-const TRADES_MAX = 40;
-const TICKS_MAX = 4_000; // a minute of sixteen shards
-const ENDED = ["EXECUTED", "SKIPPED", "FAILED"];
+export const WINDOW_S = 300; // dashboard/history.py keeps as much for a page that opens
+const LATE_S = 1; // an event is heard of so much later at the most
+const ALIVE_MS = 10_000; // a shard that said nothing for so long has no gauges
+const TRADES_MAX = 25;
+const CLASS_RATIO = 1.1; // metrics.py: class n of a spread ends at this to the power of n
+const COUNTS = ["copies", "skipped", "failed"];
+const GAUGES = ["queue", "in_flight", "queue_max", "in_flight_max"];
+export const ENDED = ["EXECUTED", "SKIPPED", "FAILED"];
 
-const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+export const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
+export const ended = (copies) => sum(ENDED.map((status) => copies[status] ?? 0));
 
-function merged(parts) {
-  const found = new Map();
-  for (const counts of parts) {
-    for (const [name, count] of Object.entries(counts ?? {})) found.set(name, (found.get(name) ?? 0) + count);
+const emptySpread = () => ({ counts: {}, max: 0 });
+const nothing = () => ({ known: false, signals: 0, copies: {}, skipped: {}, failed: {}, delay: emptySpread(), stages: {}, gauges: {} });
+
+function addCounts(total, counts) {
+  for (const [name, count] of Object.entries(counts ?? {})) total[name] = (total[name] ?? 0) + count;
+}
+
+function addSpread(total, spread) {
+  if (!spread) return;
+  addCounts(total.counts, spread.counts);
+  total.max = Math.max(total.max, spread.max);
+}
+
+// Counts and spreads add up. Of a gauge the highest stays, for each shard by itself.
+function add(total, part) {
+  total.known = true;
+  total.signals += part.signals ?? 0;
+  for (const name of COUNTS) addCounts(total[name], part[name]);
+  addSpread(total.delay, part.delay);
+  for (const [stage, spread] of Object.entries(part.stages ?? {})) addSpread((total.stages[stage] ??= emptySpread()), spread);
+  for (const [shard, gauges] of Object.entries(part.gauges ?? {})) {
+    const highest = (total.gauges[shard] ??= {});
+    for (const [name, value] of Object.entries(gauges)) highest[name] = Math.max(highest[name] ?? 0, value);
   }
-  return found;
+}
+
+const gaugesOf = (tick) => Object.fromEntries(GAUGES.filter((name) => name in tick).map((name) => [name, tick[name]]));
+
+// The sum of a gauge over all shards; null where no shard told it.
+export function gauge(span, name) {
+  const told = Object.values(span.gauges).filter((gauges) => name in gauges);
+  return told.length ? sum(told.map((gauges) => gauges[name])) : null;
+}
+
+export const countOf = (spread) => sum(Object.values(spread.counts));
+
+// The nearest rank among the classes; null without samples. Right to 5 %, and never above the longest.
+export function percentile({ counts, max }, percent) {
+  const classes = Object.keys(counts).map(Number).sort((a, b) => a - b);
+  let left = Math.ceil((countOf({ counts }) * percent) / 100);
+  for (const number of classes) {
+    left -= counts[number];
+    if (left <= 0) return Math.min(max, CLASS_RATIO ** (number - 0.5));
+  }
+  return null;
 }
 
 export class Picture {
@@ -24,7 +66,7 @@ export class Picture {
   }
 
   clear() {
-    this.ticks = [];
+    this.seconds = new Map();
     this.newestTicks = new Map();
     this.trades = new Map();
     this.newestAt = null;
@@ -33,31 +75,45 @@ export class Picture {
   // The state replaces everything: it is read at the beginning and whenever the page fell too far behind.
   begin(state) {
     this.clear();
-    this.heard(state.status);
-    for (const { created_at: at, payload } of state.history) this.tick(Date.parse(at), payload);
-    for (const trade of state.newest) this.trades.set(trade.id, trade);
+    this.status = null;
+    this.heard(state.status, state.now);
+    for (const tick of state.history) this.fold(Date.parse(tick.at), tick);
+    for (const { at, payload } of state.shards) this.last(Date.parse(at), payload);
+    this.told(state.newest);
   }
 
-  heard(status) {
-    this.status = status;
-    this.serverOffset = Date.parse(status.now) - performance.now();
+  // A status is as old as its reading: one that was read before the last one is no news. `now` is the answer's moment.
+  heard(status, now = status.now) {
+    this.serverOffset = Date.parse(now) - performance.now();
+    if (!this.status || Date.parse(status.now) >= Date.parse(this.status.now)) this.status = status;
   }
 
-  add(event) {
+  hear(event) {
     const at = Date.parse(event.created_at);
-    if (event.kind === "tick") this.tick(at, event.payload);
-    else this.newestAt = Math.max(this.newestAt ?? 0, at);
+    this.newestAt = Math.max(this.newestAt ?? 0, at);
+    if (event.kind !== "tick") return;
+    this.fold(at, event.payload);
+    this.last(at, event.payload);
   }
 
-  tick(at, payload) {
-    this.newestAt = Math.max(this.newestAt ?? 0, at);
-    this.ticks.push({ at, ...payload });
-    this.newestTicks.set(payload.shard, { at, ...payload });
-    for (const trade of payload.newest ?? []) this.trades.set(trade.id, trade);
-    if (this.ticks.length > TICKS_MAX) this.ticks.splice(0, this.ticks.length - TICKS_MAX);
-    if (this.trades.size > 3 * TRADES_MAX) {
-      this.trades = new Map(this.newestTrades().map((trade) => [trade.id, trade]));
+  fold(at, tick) {
+    const second = Math.floor(at / 1_000);
+    if (!this.seconds.has(second)) this.seconds.set(second, nothing());
+    add(this.seconds.get(second), { ...tick, gauges: { [tick.shard]: gaugesOf(tick) } });
+    for (const old of this.seconds.keys()) {
+      if (old > second - WINDOW_S - 5) break;
+      this.seconds.delete(old);
     }
+  }
+
+  last(at, payload) {
+    this.newestAt = Math.max(this.newestAt ?? 0, at);
+    this.newestTicks.set(payload.shard, { ...payload, at });
+  }
+
+  told(trades) {
+    for (const trade of trades) this.trades.set(trade.id, trade);
+    if (this.trades.size > 3 * TRADES_MAX) this.trades = new Map(this.newestTrades().map((trade) => [trade.id, trade]));
   }
 
   now() {
@@ -68,61 +124,48 @@ export class Picture {
     return [...this.trades.values()].sort((a, b) => b.id - a.id).slice(0, TRADES_MAX);
   }
 
-  // How many a second, over the last five that were heard of.
-  rate(count) {
-    const until = Math.max(this.newestAt ?? 0, this.now() - LATE_MS);
-    return sum(this.ticks.filter((tick) => tick.at > until - RATE_S * 1_000).map(count)) / RATE_S;
+  // The first second that is not over yet, as far as the page can know.
+  edge() {
+    return Math.floor(this.now() / 1_000) - LATE_S;
   }
 
-  // One number for each whole second of the last minute, oldest first.
-  series(count) {
-    return this.seconds(count, 0, (before, number) => (before ?? 0) + number);
-  }
-
-  // The same for something that stands until the next tick: the highest of each second.
-  gauge(count) {
-    return this.seconds(count, null, (before, number) => Math.max(before ?? 0, number));
-  }
-
-  seconds(count, empty, combine) {
-    const found = new Array(WINDOW_S).fill(null);
-    const newest = Math.floor((this.now() - LATE_MS) / 1_000);
-    for (const tick of this.ticks) {
-      const index = WINDOW_S - 1 - (newest - Math.floor(tick.at / 1_000));
-      if (index >= 0 && index < WINDOW_S) found[index] = combine(found[index], count(tick));
+  // What happened in these seconds, `until` not included.
+  span(from, until) {
+    const total = nothing();
+    for (let second = from; second < until; second += 1) {
+      const part = this.seconds.get(second);
+      if (part) add(total, part);
     }
-    let last = 0;
-    return found.map((number) => (last = number ?? empty ?? last));
+    return total;
+  }
+
+  lastSeconds(number) {
+    return this.span(this.edge() - number, this.edge());
+  }
+
+  // The window in steps, oldest first; steps begin at multiples of their length, so that a chart only moves on.
+  steps(length) {
+    const until = Math.floor(this.edge() / length) * length;
+    const found = [];
+    for (let second = until - WINDOW_S; second < until; second += length) {
+      found.push({ at: second * 1_000, seconds: length, ...this.span(second, second + length) });
+    }
+    return found;
   }
 
   // The newest word of every shard that still speaks; all of them when none does.
-  shards() {
+  gauges() {
     const all = [...this.newestTicks.values()];
-    const alive = all.filter((tick) => tick.at > this.now() - 10_000);
-    return alive.length ? alive : all;
+    const alive = all.filter((tick) => tick.at > this.now() - ALIVE_MS);
+    return { gauges: Object.fromEntries((alive.length ? alive : all).map((tick) => [tick.shard, gaugesOf(tick)])) };
   }
 
   totals() {
-    const parts = [...this.newestTicks.values()].map((tick) => tick.totals ?? {});
-    return {
-      signals: sum(parts.map((part) => part.signals ?? 0)),
-      copies: merged(parts.map((part) => part.copies)),
-      skipped: merged(parts.map((part) => part.skipped)),
-      failed: merged(parts.map((part) => part.failed)),
-    };
+    const found = { signals: 0, copies: {}, skipped: {}, failed: {} };
+    for (const { totals } of this.newestTicks.values()) {
+      found.signals += totals?.signals ?? 0;
+      for (const name of COUNTS) addCounts(found[name], totals?.[name]);
+    }
+    return found;
   }
 }
-
-export const count = {
-  signals: (tick) => tick.signals ?? 0,
-  copies: (tick) => sum(ENDED.map((status) => tick.copies?.[status] ?? 0)),
-  p50: (tick) => tick.latency_ms?.p50 ?? 0,
-  p99: (tick) => tick.latency_ms?.p99 ?? 0,
-  longest: (tick) => tick.latency_ms?.max ?? 0,
-  queue: (tick) => tick.queue ?? 0,
-  inFlight: (tick) => tick.in_flight ?? 0,
-};
-
-export const worst = (numbers) => Math.max(0, ...numbers);
-export const total = (numbers) => sum(numbers);
-export const ended = (copies) => sum(ENDED.map((status) => copies.get(status) ?? 0));

@@ -1,4 +1,4 @@
-// The table of the newest copies, each with its story. Rows keep their place in the DOM while they are the same.
+// The table of the newest copies, each with a button to its story. Rows keep their place while they are the same.
 
 import { at, make, number, readable, timeOfDay } from "./draw.js";
 
@@ -12,6 +12,8 @@ const STORIES = {
 };
 
 const shown = new Map(); // trade id -> [what was drawn, its row]
+
+export const statusWords = (status) => status.toLowerCase().replaceAll("_", " ");
 
 function story(trade) {
   const reasons = trade.reasons.map(readable).join("; ");
@@ -27,21 +29,25 @@ function cell(label, className, ...children) {
   return make("td", { role: "cell", className, "data-label": label }, ...children);
 }
 
+function opener(trade) {
+  const label = `The story of copy ${trade.id}: ${trade.follower} after ${trade.leader}, ${statusWords(trade.status)}`;
+  return make("button", { className: "opener", type: "button", "data-trade": trade.id, "aria-haspopup": "dialog", "aria-label": label }, trade.follower);
+}
+
 function row(trade) {
   const ordered = Number(trade.size) > 0;
   const filled = Number(trade.fill_size) > 0;
   const side = make("span", { className: `side ${trade.side === "BUY" ? "buy" : "sell"}` }, trade.side === "BUY" ? "Buy" : "Sell");
-  const status = trade.status.toLowerCase().replaceAll("_", " ");
   return make(
     "tr",
     { role: "row", "data-status": trade.status },
     cell("Time", "time", make("time", { datetime: trade.at, title: trade.at }, timeOfDay(trade.at))),
-    cell("Copy", "people", make("b", {}, trade.follower), make("span", { className: "detail" }, `after ${trade.leader}`)),
+    cell("Copy", "people", opener(trade), make("span", { className: "detail" }, `after ${trade.leader}`)),
     cell("Market", "market", make("span", { className: "title" }, trade.market), make("span", { className: "detail" }, side, ` ${trade.outcome}`)),
     cell("Order", "number", ordered ? `${trade.size}` : "–", ordered ? make("span", { className: "detail" }, `limit ${trade.limit}`) : ""),
     cell("Fill", "number", filled ? trade.fill_size : "–", filled ? make("span", { className: "detail" }, `at ${trade.fill_price}`) : ""),
     cell("Delay", "number delay", `${number(trade.delay_ms)} ms`),
-    cell("Outcome", "outcome", make("span", { className: `chip ${trade.status.toLowerCase()}` }, status), make("span", { className: "detail story" }, story(trade))),
+    cell("Outcome", "outcome", make("span", { className: `chip ${trade.status.toLowerCase()}` }, statusWords(trade.status)), make("span", { className: "detail story" }, story(trade))),
   );
 }
 
