@@ -1,9 +1,19 @@
 """The Django app of this package."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 from django.core.checks import register
+from django.db.models.signals import post_migrate
 
-from copytrading.checks import check_allowlist, check_deployment, check_numbers, check_real_trading
+from copytrading.checks import (
+    check_allowlist,
+    check_commission_tiers,
+    check_deployment,
+    check_left_on,
+    check_numbers,
+    check_shards,
+)
 
 
 class CopytradingConfig(AppConfig):
@@ -12,8 +22,12 @@ class CopytradingConfig(AppConfig):
     name = "copytrading"
 
     def ready(self) -> None:
-        """Register the checks of the settings."""
+        """Register the checks of the settings, and make the roles after every migration."""
+        # The roles' module needs models, which are not loaded when this file is.
+        post_migrate.connect(import_module("copytrading.roles").make_roles, dispatch_uid="copytrading.roles")
         register(check_numbers, "slipstream")
         register(check_allowlist, "slipstream")
+        register(check_commission_tiers, "slipstream")
         register(check_deployment, "slipstream", deploy=True)
-        register(check_real_trading, "slipstream", deploy=True)
+        register(check_shards, "slipstream", deploy=True)
+        register(check_left_on, "slipstream", deploy=True)

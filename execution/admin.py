@@ -3,9 +3,10 @@
 from django.contrib import admin
 
 from execution.models import Market, Position
-from guardrails.admin import LIMITS, LimitsForm, pausing
+from guardrails.admin import GUARDED_LIMITS, LIMITS, LimitsForm, pausing
 from guardrails.models import Scope
 from ledger.admin import RecordAdmin, dollars, price, shares, short
+from ledger.admin.lists import by_person
 
 
 @admin.register(Market)
@@ -14,6 +15,7 @@ class MarketAdmin(RecordAdmin):
 
     form = LimitsForm
     editable = LIMITS
+    guarded = GUARDED_LIMITS
     columns = {"tick_micros": price("tick_micros"), "min_size_micros": shares("min_size_micros")}
     list_display = (
         "__str__",
@@ -47,5 +49,6 @@ class PositionAdmin(RecordAdmin):
         dollars("fees_micros"),
     )
     list_select_related = ("follower",)
-    search_fields = ("follower__name", "follower__wallet__exact", "condition_id__exact", "token_id__exact")
+    finders = (by_person(Position, "follower"),)
+    search_help_text = "A follower's name or wallet."
     ordering = ("-id",)

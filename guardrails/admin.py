@@ -1,37 +1,35 @@
-"""Admin pages of the guardrails: refusals, budgets, and the switches that operators throw."""
+"""Admin pages of the guardrails: refusals, budgets, breakers, and the switches that operators throw."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db.models import QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter
 
-from guardrails.intents import Unit
-from guardrails.models import Budget, GuardrailEvent, Scope, Switch
-from guardrails.operations import set_switch
-from ledger.admin import NOTHING, DollarField, RecordAdmin, dollar_text, dollars, price_text, share_text, short
+from guardrails.intents import Reason
+from guardrails.models import Breaker, Budget, GuardrailEvent, Scope, Switch
+from guardrails.pauses import SwitchName, overrule_breakers, throw_switches
+from guardrails.permissions import OVERRULE, SET_LIMITS, THROW, may_throw
+from guardrails.texts import amount_text
+from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, short
+from ledger.admin.actions import BulkAction, bulk_action
+from ledger.admin.lists import by_number
+from ledger.bulk import Done
 from ledger.sql import database_now
 
 LIMITS = ("hourly_limit_micros", "daily_limit_micros", "hourly_limit_count", "daily_limit_count")
 """The columns of `SpendingLimits`, as pages with a `LimitsForm` name them."""
 
-_TEXTS: dict[str, Callable[[int], str]] = {Unit.MONEY: dollar_text, Unit.SHARES: share_text, Unit.PRICE: price_text}
+GUARDED_LIMITS = dict.fromkeys(LIMITS, SET_LIMITS)
+"""Who may type them."""
 
 _condition = RegexValidator(r"\A0x[0-9a-f]{64}\Z", "A market's key is its condition id: 0x and 64 lower-case digits.")
 _number = RegexValidator(r"\A[1-9][0-9]{0,17}\Z", "The key of a leader or follower is its id, a whole number.")
-
-
-def amount_text(value: int | None, unit: str) -> str:
-    """A refusal's value or limit in people's units."""
-    if value is None:
-        return NOTHING
-    if unit in _TEXTS:
-        return _TEXTS[unit](value)
-    return f"{value:,}" if unit in (Unit.COUNT, Unit.NONE) else f"{value:,} {unit}"
 
 
 class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are generic, Django is not
@@ -44,31 +42,57 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are ge
 class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]
     """A switch whose key can name what its scope asks for: a mistyped pause would pause nothing."""
 
+    person: Any = None
+
     def clean(self) -> dict[str, Any]:
-        """Check the key by the scope. Raises ValidationError."""
+        """Check the key by the scope, and who may do this. Raises ValidationError."""
         cleaned = super().clean() or {}
-        scope, key = cleaned.get("scope"), cleaned.get("key", "")
-        if scope is None:
-            return cleaned
-        try:
-            _check_key(scope, key)
-        except ValidationError as error:
-            self.add_error("key", error)
+        scope, key = cleaned.get("scope", self.instance.scope), cleaned.get("key", self.instance.key)
+        on = bool(cleaned.get("on"))
+        if self.instance.pk is None and not on:
+            self.add_error("on", "A new switch begins turned on; one that is off would do nothing.")
+        if not may_throw(self.person, scope=scope, on=on):
+            self.add_error(None, "Only a risk officer lets everybody trade again.")
+        if "scope" in cleaned:
+            try:
+                _check_key(scope, key)
+            except ValidationError as error:
+                self.add_error("key", error)
         return cleaned
 
 
-def pausing(scope: Scope, key: Callable[[Any], str]) -> list[Callable[..., None]]:
+def pausing(scope: Scope, key: Callable[[Any], str]) -> list[Callable[..., Any]]:
     """The actions "pause" and "resume" for a list whose rows are named in switches by this key."""
+    return _throwing(lambda row: SwitchName(Switch.Kind.PAUSE, scope, key(row)))
 
-    def throw(modeladmin: RecordAdmin, request: HttpRequest, rows: QuerySet[Any], *, on: bool) -> None:
-        if not request.user.has_perm("guardrails.change_switch"):
-            raise PermissionDenied
-        keys = [key(row) for row in rows]
-        for each in keys:
-            _throw(request, kind=Switch.Kind.PAUSE, scope=scope, key=each, on=on, why="")
-        modeladmin.message_user(request, f"{len(keys)} {'paused' if on else 'resumed'}.")
 
-    return _actions(throw)
+def _throwing(name_of: Callable[[Any], SwitchName]) -> list[Callable[..., Any]]:
+    def throw(rows: Sequence[Any], who: str, why: str, *, on: bool) -> Done:
+        names = {name_of(row): str(row) for row in rows}
+        changed = throw_switches(list(names), on=on, who=who, why=why, now=database_now())
+        state = "on" if on else "off"
+        left = tuple(f"{text}: its switch is {state} already." for name, text in names.items() if name not in changed)
+        return Done(changed=len(changed), refused=left)
+
+    pause = BulkAction(
+        name="pause",
+        title="Pause (turn on)",
+        needs=THROW,
+        question="Nothing will be sent for them until somebody resumes.",
+        done="paused",
+        must_say_why=True,
+        act=lambda rows, who, why: throw(rows, who, why, on=True),
+    )
+    resume = BulkAction(
+        name="resume",
+        title="Resume (turn off)",
+        needs=THROW,
+        question="Copies will be sent for them again.",
+        done="resumed",
+        act=lambda rows, who, why: throw(rows, who, why, on=False),
+        allowed=lambda request, rows: all(may_throw(request.user, scope=name_of(row).scope, on=False) for row in rows),
+    )
+    return [bulk_action(pause), bulk_action(resume)]
 
 
 @admin.display(description="value", ordering="value")
@@ -83,14 +107,44 @@ def event_limit(event: GuardrailEvent) -> str:
     return amount_text(event.limit, event.unit)
 
 
+def _by_order(text: str) -> Q | None:
+    return Q(trade__order_hash=text.lower()) if text.startswith("0x") else None
+
+
+def _by_reason(text: str) -> Q:
+    return Q(reason=text.upper().replace(" ", "_"))
+
+
+def _by_key(text: str) -> Q:
+    # With every scope, so that the unique index serves it.
+    return Q(scope__in=Scope.values, key=text.lower())
+
+
+class ReasonFilter(DropdownFilter):  # type: ignore[misc]  # published without types
+    """Events by their reason, from the list of reasons: the table is not asked which ones it has."""
+
+    title = "reason"
+    parameter_name = "reason"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
+        """Every reason that there is."""
+        return [(reason.value, reason.value.capitalize().replace("_", " ")) for reason in Reason]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002  (Django's own)
+        """By the index on the reason."""
+        return queryset.filter(reason=self.value()) if self.value() else queryset
+
+
 @admin.register(GuardrailEvent)
 class GuardrailEventAdmin(RecordAdmin):
     """What was refused, and incidents."""
 
     columns = {"value": event_value, "limit": event_limit}
     list_display = ("created_at", "reason", event_value, event_limit, "trade_id", "subject")
-    list_filter = ("reason", "created_at")
-    search_fields = ("subject", "reason__exact", "trade__order_hash__exact")
+    list_filter = (ReasonFilter, moments_of("created_at"))
+    list_filter_submit = True
+    finders = (by_number("trade_id"), _by_order, _by_reason)
+    search_help_text = "The number of a copy, an order hash, or a reason."
     ordering = ("-id",)
 
 
@@ -99,52 +153,74 @@ class BudgetAdmin(RecordAdmin):
     """What windows have granted."""
 
     list_display = ("scope", short("key"), "period", "starts_at", dollars("spent_micros"), "count")
-    list_filter = ("scope", "period", "starts_at")
-    search_fields = ("key__exact",)
-    ordering = ("-starts_at", "scope", "key")
+    list_filter = ("scope", "period")
+    finders = (_by_key,)
+    search_help_text = "The number of a leader or follower, or a market's condition id."
+    ordering = ("-id",)
 
 
-def _throw_selected(modeladmin: RecordAdmin, request: HttpRequest, rows: QuerySet[Switch], *, on: bool) -> None:
-    switches = list(rows)
-    for row in switches:
-        _throw(request, kind=row.kind, scope=row.scope, key=row.key, on=on, why=row.why)
-    modeladmin.message_user(request, f"{len(switches)} turned {'on' if on else 'off'}.")
+def _overruling(to: Breaker.State, title: str, question: str) -> BulkAction:
+    def overrule(rows: Sequence[Breaker], who: str, why: str) -> Done:
+        changed = overrule_breakers([row.pk for row in rows], to=to, who=who, why=why, now=database_now())
+        left = tuple(f"{row} is {row.state}, and was left so." for row in rows if row.pk not in changed)
+        return Done(changed=len(changed), refused=left)
+
+    return BulkAction(
+        name=f"set_{to.value.lower()}",
+        title=title,
+        needs=OVERRULE,
+        question=question,
+        done=f"set to {to}",
+        act=overrule,
+        must_say_why=True,
+    )
 
 
-def _actions(throw: Callable[..., None]) -> list[Callable[..., None]]:
-    # Named functions: Django keeps actions by their __name__.
-    @admin.action(permissions=["change"], description="Pause (turn on)")
-    def pause(modeladmin: Any, request: HttpRequest, rows: QuerySet[Any]) -> None:
-        throw(modeladmin, request, rows, on=True)
+@admin.register(Breaker)
+class BreakerAdmin(RecordAdmin):
+    """Circuit breakers: what they counted, and since when they are open."""
 
-    @admin.action(permissions=["change"], description="Resume (turn off)")
-    def resume(modeladmin: Any, request: HttpRequest, rows: QuerySet[Any]) -> None:
-        throw(modeladmin, request, rows, on=False)
-
-    return [pause, resume]
+    list_display = ("kind", "scope", short("key"), "state", "why", "opened_at", "probe_at", "changed_by")
+    list_filter = ("state", "kind", "scope")
+    search_fields = ("key__exact", "why", "changed_by")
+    ordering = ("-id",)
+    actions = tuple(
+        bulk_action(_overruling(*each))
+        for each in (
+            (Breaker.State.CLOSED, "Close: let pass", "What was counted is forgotten and copies pass again."),
+            (Breaker.State.OPEN, "Open: stop", "Copies are refused until somebody closes it."),
+            (Breaker.State.HALF_OPEN, "Probe now", "The cool-down ends now and a few copies pass as probes."),
+        )
+    )
 
 
 @admin.register(Switch)
 class SwitchAdmin(RecordAdmin):
-    """Pauses and dry runs; every change goes through `set_switch` and names who made it."""
+    """Pauses and dry runs; every change goes through `throw_switches` and names who made it."""
 
+    audited_by_operation = True
     form = SwitchForm
     only_when_added = ("kind", "scope", "key")
     editable = ("on", "why")
     list_display = ("kind", "scope", short("key"), "on", "why", "changed_by", "changed_at")
     list_filter = ("on", "kind", "scope")
     search_fields = ("key__exact", "why", "changed_by")
-    actions = _actions(_throw_selected)
+    actions = _throwing(lambda row: SwitchName(row.kind, row.scope, row.key))
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        """The form, which knows who fills it in."""
+        form = super().get_form(request, obj, change=change, **kwargs)
+        return type(form.__name__, (form,), {"person": request.user})
+
+    def get_changeform_initial_data(self, request: HttpRequest) -> dict[str, Any]:
+        """A new switch is on."""
+        return {"on": True, **super().get_changeform_initial_data(request)}
 
     def save_model(self, request: HttpRequest, obj: Switch, form: Any, change: bool) -> None:  # noqa: ARG002  (Django's own)
         """Throw the switch as the form says, in the name of the user."""
-        thrown = _throw(request, kind=obj.kind, scope=obj.scope, key=obj.key, on=obj.on, why=obj.why)
-        obj.pk = thrown.pk
-
-
-def _throw(request: HttpRequest, *, kind: str, scope: str, key: str, on: bool, why: str) -> Switch:
-    who = request.user.get_username()
-    return set_switch(kind=kind, scope=scope, key=key, on=on, who=who, why=why, now=database_now())
+        name = SwitchName(obj.kind, obj.scope, obj.key)
+        throw_switches([name], on=obj.on, who=request.user.get_username(), why=obj.why, now=database_now())
+        obj.pk = Switch.objects.only("pk").get(kind=obj.kind, scope=obj.scope, key=obj.key).pk
 
 
 def _check_key(scope: str, key: str) -> None:

@@ -1,5 +1,5 @@
 """Admin pages of copy trading, one file for each part of the story, as the models have them."""
 
-from copytrading.admin import people, running, signals, trades
+from copytrading.admin import accounts, configs, people, running, signals, standings, trades
 
-__all__ = ["people", "running", "signals", "trades"]
+__all__ = ["accounts", "configs", "people", "running", "signals", "standings", "trades"]

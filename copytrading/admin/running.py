@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from copytrading.models import DashboardEvent, DashboardSequence, ShardLease
-from ledger.admin import RecordAdmin
+from ledger.admin import RecordAdmin, moments_of
 
 
 @admin.register(ShardLease)
@@ -27,6 +27,6 @@ class DashboardEventAdmin(RecordAdmin):
     """What the dashboard heard."""
 
     list_display = ("sequence", "kind", "created_at")
-    list_filter = ("kind", "created_at")
+    list_filter = ("kind", moments_of("created_at"))
     search_fields = ("sequence__exact",)
     ordering = ("-sequence",)

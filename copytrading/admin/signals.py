@@ -1,14 +1,29 @@
 """What leaders did and hold, as sources have shown it. Only the engine writes these rows."""
 
 from django.contrib import admin
+from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
+from copytrading import finding
+from copytrading.admin.lists import among_newest
 from copytrading.models import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
-from ledger.admin import RecordAdmin, dollars, price, shares, short
+from copytrading.operations.bulk import retry_signals
+from ledger.admin import RecordAdmin, dollars, moments_of, price, shares, short
+from ledger.admin.actions import BulkAction, bulk_action
+from ledger.admin.lists import by_person
 
 COLUMNS = {
     "price_micros": price("price_micros"),
     **{name: shares(name) for name in ("size_micros", "total_size_micros", "leader_held_micros", "acted_size_micros")},
 }
+
+RETRY = BulkAction(
+    name="retry",
+    title="Try again",
+    needs="copytrading.retry_signal",
+    question="Signals that were put aside after too many tries are opened again; whoever has an answer keeps it.",
+    done="opened again",
+    act=lambda rows, who, why: retry_signals([row.pk for row in rows], who=who, why=why),
+)
 
 
 @admin.register(Signal)
@@ -29,10 +44,19 @@ class SignalAdmin(RecordAdmin):
         "done_at",
         "dropped_reason",
     )
-    list_filter = ("side", "source", ("done_at", admin.EmptyFieldListFilter), "detected_at")
+    list_filter = (
+        ("done_at", admin.EmptyFieldListFilter),
+        moments_of("detected_at"),
+        ("leader", AutocompleteSelectFilter),
+        among_newest("side", ("BUY", "SELL")),
+        among_newest("dropped_reason", ("DEAD_LETTER", "NO_SUBSCRIBERS")),
+    )
+    list_filter_submit = True
     list_select_related = ("leader",)
-    search_fields = ("leader__name", "leader__wallet__exact", "condition_id__exact", "group__tx_hash__exact")
+    finders = finding.SIGNAL_FINDERS
+    search_help_text = "The number of a signal, a token, a transaction, a market's condition id, or a leader."
     ordering = ("-id",)
+    actions = (bulk_action(RETRY),)
 
 
 @admin.register(SignalGroup)
@@ -51,9 +75,16 @@ class SignalGroupAdmin(RecordAdmin):
         dollars("acted_notional_micros"),
         "parts",
     )
-    list_filter = ("kind", "side", "traded_at")
+    list_filter = (
+        moments_of("created_at"),
+        ("leader", AutocompleteSelectFilter),
+        among_newest("kind", ("TRADE", "REDEEM", "MERGE", "SPLIT")),
+        among_newest("side", ("BUY", "SELL")),
+    )
+    list_filter_submit = True
     list_select_related = ("leader",)
-    search_fields = ("leader__name", "leader__wallet__exact", "tx_hash__exact", "condition_id__exact", "key__exact")
+    finders = finding.GROUP_FINDERS
+    search_help_text = "The number of a trade, a transaction, or a leader."
     ordering = ("-id",)
 
 
@@ -63,8 +94,8 @@ class SignalSourceTotalAdmin(RecordAdmin):
 
     columns = COLUMNS
     list_display = ("group_id", "source", shares("size_micros"), dollars("notional_micros"), "updated_at")
-    list_filter = ("source", "updated_at")
-    search_fields = ("group__tx_hash__exact", "group__key__exact")
+    finders = finding.TOTAL_FINDERS
+    search_help_text = "A transaction, or the number of a leader's trade."
     ordering = ("-id",)
 
 
@@ -73,8 +104,8 @@ class SignalCursorAdmin(RecordAdmin):
     """How far sources were read."""
 
     list_display = ("source", "key", "position", "updated_at")
-    list_filter = ("source",)
     search_fields = ("source", "key__exact")
+    ordering = ("-id",)
 
 
 @admin.register(LeaderPosition)
@@ -83,7 +114,8 @@ class LeaderPositionAdmin(RecordAdmin):
 
     columns = COLUMNS
     list_display = ("leader", short("token_id"), shares("size_micros"), "known", "updated_at")
-    list_filter = ("known", "updated_at")
+    list_filter = ("known",)
     list_select_related = ("leader",)
-    search_fields = ("leader__name", "leader__wallet__exact", "condition_id__exact", "token_id__exact")
+    finders = (by_person(LeaderPosition, "leader"),)
+    search_help_text = "A leader's name or wallet."
     ordering = ("-id",)

@@ -4,26 +4,33 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import URLPattern, path
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
-from copytrading.admin.people import BOTH_PEOPLE
-from copytrading.models import CopyTrade, CopyTradeArchive
-from guardrails.admin import amount_text
+from copytrading import explanations, finding
+from copytrading.admin.lists import among_newest
+from copytrading.admin.why import WhyPage
+from copytrading.models import CopyTrade, CopyTradeArchive, Follower
+from copytrading.operations.bulk import reverse_copies
 from guardrails.intents import Reason, Unit
-from guardrails.models import GuardrailEvent
-from ledger.admin import NOTHING, Column, RecordAdmin, dollar_text, dollars, price, share_text, shares, short
+from guardrails.texts import amount_text
+from ledger.admin import Column, RecordAdmin, dollars, moments_of, price, shares, short
+from ledger.admin.actions import BulkAction, bulk_action
+from ledger.sql import database_now
+from ledger.texts import NOTHING, dollar_text, share_text
 
 
-class RefusedFor(admin.SimpleListFilter):
+class RefusedFor(DropdownFilter):  # type: ignore[misc]  # published without types
     """Copies by a reason why they were refused."""
 
-    title = "reason"
+    title = f"reason (newest {finding.EVENTS_MAX:,})"
     parameter_name = "reason"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
         """Every reason that there is."""
-        return [(reason.value, reason.value) for reason in Reason]
+        return [(reason.value, explanations.title(reason)) for reason in Reason]
 
     def queryset(
         self,
@@ -31,9 +38,7 @@ class RefusedFor(admin.SimpleListFilter):
         queryset: QuerySet[CopyTrade],
     ) -> QuerySet[CopyTrade]:
         """By the indexed events, which hold the same reasons as the rows."""
-        if not self.value():
-            return queryset
-        return queryset.filter(Exists(GuardrailEvent.objects.filter(trade=OuterRef("pk"), reason=self.value())))
+        return queryset.filter(pk__in=finding.refused_for(self.value() or "")) if self.value() else queryset
 
 
 @admin.display(description="why")
@@ -68,19 +73,32 @@ def _reason_text(told: Mapping[str, Any]) -> str:
     reason, unit = told.get("reason", "?"), told.get("unit", Unit.NONE)
     if told.get("note"):
         return f"{reason} (note)"
+    if told.get("value") is None and told.get("subject"):
+        return f"{reason} ({told['subject']})"
     if told.get("value") is None:
         return f"{reason}"
     return f"{reason} (value {amount_text(told['value'], unit)}, limit {amount_text(told.get('limit'), unit)})"
 
 
 COLUMNS: dict[str, Column] = {
-    **{name: shares(name) for name in ("leader_size_micros", "size_micros", "fill_size_micros")},
+    **{name: shares(name) for name in ("leader_size_micros", "size_micros", "fill_size_micros", "carried_micros")},
     **{name: price(name) for name in ("leader_price_micros", "limit_micros", "tick_micros", "fill_price_micros")},
     "reserved_micros": reserved,
     "maker_amount": maker_amount,
     "taker_amount": taker_amount,
     "reasons": why,
 }
+
+
+REVERSE = BulkAction(
+    name="reverse",
+    title="Reverse the fill",
+    needs="copytrading.reverse_fill",
+    question="For fills that the venue or the chain undid. Cash, shares, budgets and commissions go back with them.",
+    done="reversed",
+    must_say_why=True,
+    act=lambda rows, who, why: reverse_copies([row.pk for row in rows], who=who, why=why, now=database_now()),
+)
 
 
 @admin.register(CopyTrade)
@@ -95,19 +113,36 @@ class CopyTradeAdmin(RecordAdmin):
         "follower",
         "leader",
         "side",
-        short("token_id"),
         shares("size_micros"),
         price("limit_micros"),
         shares("fill_size_micros"),
         price("fill_price_micros"),
-        dollars("fee_micros"),
         why,
+        dollars("fee_micros"),
+        short("token_id"),
         short("order_hash"),
     )
-    list_filter = ("status", RefusedFor, "side", "mode", "decided_at")
+    list_filter = (
+        "status",
+        RefusedFor,
+        moments_of("decided_at"),
+        ("follower", AutocompleteSelectFilter),
+        ("leader", AutocompleteSelectFilter),
+        among_newest("side", ("BUY", "SELL")),
+        among_newest("mode", tuple(Follower.Mode.values)),
+    )
+    list_filter_submit = True
     list_select_related = ("follower", "leader")
-    search_fields = (*BOTH_PEOPLE, "order_hash__exact", "tx_hash__exact", "condition_id__exact")
+    finders = finding.COPY_FINDERS
+    search_help_text = finding.HELP
     ordering = ("-id",)
+    actions = (bulk_action(REVERSE),)
+    change_form_before_template = "admin/copytrading/trade_links.html"
+
+    def get_urls(self) -> list[URLPattern]:
+        """With the page that answers why a copy was not made."""
+        ask = self.admin_site.admin_view(WhyPage(self))
+        return [path("why/", ask, name="copytrading_why"), *super().get_urls()]
 
 
 @admin.register(CopyTradeArchive)
@@ -116,6 +151,7 @@ class CopyTradeArchiveAdmin(RecordAdmin):
 
     columns = COLUMNS
     list_display = ("trade_id", "archived_at", "status", "follower_id", "leader_id", "side", short("token_id"), why)
-    list_filter = ("side", "archived_at")
-    search_fields = ("idempotency_key__exact", "order_hash__exact", "condition_id__exact")
+    list_filter = (moments_of("archived_at"),)
+    finders = finding.ARCHIVE_FINDERS
+    search_help_text = "The number of a copy, or an order hash."
     ordering = ("-id",)

@@ -18,3 +18,9 @@ def read(client: Client, model: type[Model], page: str = "changelist", *args: An
     response = client.get(address(model, page, *args), query)
     assert response.status_code == 200
     return response.content.decode()
+
+
+def act(client: Client, action: str, *rows: Model, why: str = "a reason") -> str:
+    """Take an action on rows of one model and confirm it; returns the page that follows."""
+    form = {"action": action, "_selected_action": [row.pk for row in rows], "confirmed": "yes", "why": why}
+    return client.post(address(type(rows[0]), "changelist"), form, follow=True).content.decode()

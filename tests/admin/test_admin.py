@@ -13,37 +13,20 @@ from django.test.utils import CaptureQueriesContext
 
 from copytrading.models import (
     CopyConfig,
-    CopyConfigVersion,
     CopyTradeArchive,
-    DashboardEvent,
-    DashboardSequence,
     Follower,
     Leader,
-    LeaderPosition,
-    ShardLease,
-    SignalCursor,
-    SignalSourceTotal,
 )
-from copytrading.models.trades import TradeFields
 from copytrading.states import Status
 from execution.models import Market
-from guardrails.intents import Reason, Refusal, Unit
-from guardrails.models import Budget, Switch
-from guardrails.operations import record_events
-from ledger.entries import FillFacts, fill_entries
-from ledger.models import CommissionLog, Debt, ReimbursementLedger
-from ledger.operations import write_entries
-from ledger.units import ONE, Micros, Side
+from guardrails.models import Switch
+from ledger.units import ONE
 from tests.admin.pages import address, read
-from tests.doors import BEGINNING
 from tests.factories import (
     TOKEN,
-    CashBalanceFactory,
     CopyTradeFactory,
     FollowerFactory,
     MarketFactory,
-    PositionFactory,
-    SignalGroupFactory,
     digest,
     trade_in,
     wallet,
@@ -66,41 +49,6 @@ CHANGED_BY_OPERATORS = ADDED_BY_OPERATORS | {Market}
 
 def name_of(model: type[Model]) -> str:
     return model._meta.label
-
-
-@pytest.fixture
-def world(db: None) -> None:
-    """A row of every model."""
-    trade = trade_in(Status.EXECUTED)
-    CashBalanceFactory(follower=trade.follower, cash_micros=1_234_567_890_000, reserved_micros=51 * ONE)
-    PositionFactory(follower=trade.follower, size_micros=1_960_070_000)
-    MarketFactory(daily_limit_micros=2_500 * ONE)
-    fill = FillFacts(
-        trade_key="copy", follower_id=trade.follower_id, token_id=TOKEN, side=Side.BUY, size_micros=Micros(100 * ONE),
-        cost_micros=Micros(50 * ONE), fee_micros=Micros(1), released_cost_micros=Micros(0),
-    )  # fmt: skip
-    write_entries([(entry, trade.pk) for entry in fill_entries(fill)])
-    advance = ReimbursementLedger.objects.create(follower=trade.follower, trade=trade, amount_micros=12_500_000)
-    Debt.objects.create(follower=trade.follower, reimbursement=advance, amount_micros=12_500_000)
-    CommissionLog.objects.create(
-        referrer=FollowerFactory(), follower=trade.follower, trade=trade,
-        profit_micros=10 * ONE, rate_bps=1_000, amount_micros=ONE,
-    )  # fmt: skip
-    Budget.objects.create(scope="GLOBAL", period="DAY", starts_at=BEGINNING, spent_micros=1_500 * ONE, count=3)
-    Switch.objects.create(scope="GLOBAL")
-    CopyConfigVersion.objects.create(config=trade.config, version=1, max_trade_micros=100 * ONE)
-    skipped = CopyTradeFactory()
-    record_events([(skipped.pk, Refusal(Reason.MAX_PER_TRADE, 12_345 * ONE, 10_000 * ONE, Unit.MONEY))], now=BEGINNING)
-    archived = {field.attname: getattr(skipped, field.attname) for field in TradeFields._meta.fields}
-    CopyTradeArchive.objects.create(
-        trade_id=1, config_id=1, signal_id=1, follower_id=1, leader_id=1, idempotency_key="old", **archived
-    )
-    SignalSourceTotal.objects.create(group=SignalGroupFactory(), source="poll", size_micros=1, notional_micros=1)
-    SignalCursor.objects.create(source="poll", position="1")
-    LeaderPosition.objects.create(leader=trade.leader, token_id=TOKEN, size_micros=2_000 * ONE)
-    ShardLease.objects.create(shard=0, of=1)
-    DashboardSequence.objects.create(last=1)
-    DashboardEvent.objects.create(sequence=1, kind="trade", payload={"id": 1})
 
 
 # --- Every page ---------------------------------------------------------------------------------------
@@ -245,6 +193,29 @@ def test_copies_are_found_by_order_and_by_follower(admin_client: Client, query: 
     CopyTradeFactory(config__follower=FollowerFactory(name="Fay"), order_hash=digest("my order"))
     CopyTradeFactory()
     assert "1 copy trade" in read(admin_client, CopyTradeFactory._meta.model, q=query)
+
+
+@pytest.mark.parametrize("label", [
+    "execution.Position", "ledger.CommissionLog", "ledger.Debt", "ledger.ReimbursementLedger",
+    "copytrading.CopiedPosition", "copytrading.CarriedSize", "copytrading.LeaderPosition", "copytrading.Signal",
+])  # fmt: skip
+@pytest.mark.parametrize(("query", "found"), [("name", 1), ("wallet", 1), ("nobody", 0)])
+def test_rows_of_people_are_found_by_name_and_wallet(
+    world: None, admin_client: Client, label: str, query: str, found: int
+) -> None:
+    model = apps.get_model(label)
+    row = model._default_manager.order_by("pk").first()
+    owner = getattr(row, "config", row)
+    person = owner.follower if hasattr(owner, "follower") else owner.leader
+    page = read(admin_client, model, q=getattr(person, query, "nobody at all"))
+    assert (address(model, "change", row.pk) in page) is bool(found)
+
+
+def test_copies_are_filtered_by_their_follower(admin_client: Client) -> None:
+    mine, other = CopyTradeFactory(), CopyTradeFactory()
+    page = read(admin_client, type(mine), follower__id__exact=str(mine.follower_id))
+    assert address(type(mine), "change", mine.pk) in page
+    assert address(type(mine), "change", other.pk) not in page
 
 
 def test_market_is_found_by_its_token(admin_client: Client) -> None:

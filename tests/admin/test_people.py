@@ -34,6 +34,10 @@ def config_form(config: CopyConfig, **changed: Any) -> dict[str, Any]:
         "sides": config.sides,
         "min_trigger_micros": "",
         "max_odds_micros": "",
+        "direction": config.direction,
+        "sell_sizing": config.sell_sizing,
+        "sell_percentage_bps": config.sell_percentage_bps,
+        "on_stop": config.on_stop,
         "seen_version": config.version,
     }
     return sane | changed
@@ -117,6 +121,69 @@ def test_bad_number_in_a_config_is_told_in_a_sentence(
     assert sentence in response.content.decode()
     fay_config.refresh_from_db()
     assert fay_config.version == 1
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "sentence"),
+    [
+        ("sizing", "SHARES", "A number of shares above zero is needed for SHARES."),
+        ("sizing", "TIERED", "At least one tier is needed for TIERED."),
+        ("sell_sizing", "FIXED_AMOUNT", "An amount above zero is needed for sells of FIXED_AMOUNT."),
+        ("sell_percentage_bps", "0", "Sell at least 1 basis point of the holding."),
+        ("sell_percentage_bps", "10001", "less than or equal to 10000"),
+        ("stop_loss_micros", "0", "Enter at least $0.000001."),
+        ("tiers", "100: 5", "The first tier must begin at 0, so that every trade has one."),
+        ("tiers", "0: 5\n0: 6", "Tier 2 must begin above tier 1."),
+        ("tiers", "0: 5\nrain", "Line 2: write dollars, a colon and percent"),
+        ("tiers", "0: -5", "Line 1: An amount cannot be negative."),
+        ("tiers", "0: 5.001", "Line 1: a percentage has at most two decimals."),
+        ("tiers", "0: 10001", "A tier may copy at most 10,000 percent."),
+        ("keywords", "x" * 81, "to 80 characters."),
+        ("categories", "\n".join(map(str, range(51))), "Enter at most 50 lines."),
+    ],
+)
+def test_bad_choice_in_a_config_is_told_in_a_sentence(
+    admin_client: Client, fay_config: CopyConfig, field: str, text: str, sentence: str
+) -> None:
+    response = admin_client.post(address(CopyConfig, "change", fay_config.pk), config_form(fay_config, **{field: text}))
+    assert response.status_code == 200
+    assert sentence in response.content.decode()
+    fay_config.refresh_from_db()
+    assert fay_config.version == 1
+
+
+def test_lists_and_stops_of_a_config_are_typed_as_people_write_them(
+    admin_client: Client, fay_config: CopyConfig
+) -> None:
+    typed = {
+        "sizing": "TIERED",
+        "tiers": "0: 10\n\n $1,000: 2.5 %",
+        "keywords": "rain\n snow \nrain",
+        "stop_loss_micros": "$50",
+        "shares_micros": "12.5",
+        "on_stop": "EXIT",
+        "direction": "COUNTER",
+    }
+    url = address(CopyConfig, "change", fay_config.pk)
+    assert admin_client.post(url, config_form(fay_config, **typed)).status_code == 302
+    fay_config.refresh_from_db()
+    assert fay_config.tiers == [[0, 1_000], [1_000 * ONE, 250]]
+    assert (fay_config.keywords, fay_config.categories) == (["rain", "snow"], [])
+    assert (fay_config.stop_loss_micros, fay_config.shares_micros) == (50 * ONE, 12_500_000)
+    page = read(admin_client, CopyConfig, "change", fay_config.pk)
+    assert "0: 10\n1000: 2.5</textarea>" in page
+    assert "rain\nsnow</textarea>" in page
+    again = config_form(fay_config, **typed, seen_version=2)
+    assert admin_client.post(url, again).status_code == 302
+    fay_config.refresh_from_db()
+    assert fay_config.version == 2
+
+
+def test_page_of_a_config_tells_it_in_words_and_in_groups(admin_client: Client, fay_config: CopyConfig) -> None:
+    page = read(admin_client, CopyConfig, "change", fay_config.pk)
+    assert "Copies 10 % of Lena&#x27;s shares, at most $100.00 a trade;" in page
+    for title in ("How much is bought", "How much is sold", "Which trades", "Which markets", "When to stop"):
+        assert title in page
 
 
 def test_floor_above_the_cap_is_told_in_a_sentence(admin_client: Client, fay_config: CopyConfig) -> None:

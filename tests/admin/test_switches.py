@@ -9,7 +9,7 @@ from django.test import Client
 from copytrading.models import Leader
 from guardrails.models import Switch
 from guardrails.queries import switches
-from tests.admin.pages import address
+from tests.admin.pages import act, address
 from tests.doors import BEGINNING
 from tests.factories import FollowerFactory, LeaderFactory, MarketFactory
 
@@ -42,11 +42,10 @@ def test_switch_is_toggled_on_its_page(admin_client: Client) -> None:
 
 def test_switches_are_thrown_from_their_list(admin_client: Client) -> None:
     rows = [Switch.objects.create(scope="LEADER", key=str(number), why="keep") for number in (7, 8)]
-    chosen = {"_selected_action": [row.pk for row in rows]}
-    admin_client.post(address(Switch, "changelist"), {"action": "pause", **chosen})
+    act(admin_client, "pause", *rows, why="keep")
     assert switches().leader_paused(7)
     assert switches().leader_paused(8)
-    admin_client.post(address(Switch, "changelist"), {"action": "resume", **chosen})
+    act(admin_client, "resume", *rows, why="keep")
     assert switches().paused == frozenset()
     assert set(Switch.objects.values_list("changed_by", "why")) == {("admin", "keep")}
 
@@ -63,15 +62,14 @@ def test_switches_are_thrown_from_their_list(admin_client: Client) -> None:
 def test_rows_are_paused_and_resumed_from_their_list(admin_client: Client, factory: Any, paused: Any) -> None:
     row, other = factory(), factory()
     for action, expected in (("pause", True), ("resume", False)):
-        admin_client.post(address(type(row), "changelist"), {"action": action, "_selected_action": [row.pk]})
+        act(admin_client, action, row)
         assert (paused(row), paused(other)) == (expected, False)
 
 
 def test_staff_who_may_not_throw_switches_cannot_pause_a_leader(client: Client, olga: User, lena: Leader) -> None:
     olga.user_permissions.set(Permission.objects.filter(codename__in=["view_leader", "change_leader"]))
     client.force_login(olga)
-    response = client.post(address(Leader, "changelist"), {"action": "pause", "_selected_action": [lena.pk]})
-    assert response.status_code == 403
+    act(client, "pause", lena)
     assert not Switch.objects.exists()
 
 

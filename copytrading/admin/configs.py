@@ -1,0 +1,188 @@
+"""Configs: what a follower wants of a leader, in groups and in people's units. A change is a new version."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
+
+from copytrading.admin.lists import BOTH_PEOPLE
+from copytrading.admin.tiers import TiersField, WordsField
+from copytrading.models import CopyConfig, CopyConfigVersion
+from copytrading.operations.bulk import set_active
+from copytrading.operations.people import CHOICES, ConfigChanged, save_config
+from copytrading.summaries import summary_of
+from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, price, shares
+from ledger.admin.actions import BulkAction, bulk_action
+from ledger.units import ONE
+
+GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("How much is bought", (
+        "sizing", "percentage_bps", "amount_micros", "floor_micros", "cap_micros", "shares_micros", "tiers",
+        "max_trade_micros", "below_minimum",
+    )),
+    ("How much is sold", ("sell_sizing", "sell_amount_micros", "sell_percentage_bps")),
+    ("Which trades", ("sides", "direction", "min_trigger_micros", "max_odds_micros", "slippage_bps_max")),
+    ("Which markets", (
+        "max_days_out", "min_liquidity_micros", "min_volume_micros", "categories", "keywords", "max_per_market_micros",
+    )),
+    ("When to stop", ("take_profit_micros", "stop_loss_micros", "max_drawdown_micros", "on_stop")),
+)  # fmt: skip
+"""The fields of a config as its page groups them."""
+
+_NEEDS = {
+    "FIXED_AMOUNT": ("amount_micros", "A fixed amount above zero is needed for FIXED_AMOUNT."),
+    "RANGE": ("cap_micros", "A cap above zero is needed for RANGE."),
+    "SHARES": ("shares_micros", "A number of shares above zero is needed for SHARES."),
+    "TIERED": ("tiers", "At least one tier is needed for TIERED."),
+}
+
+
+def _bound(label: str, text: str, **more: Any) -> DollarField:
+    return DollarField(label=label, least_micros=1, help_text=f"{text} Empty is no bound.", **more)
+
+
+class ConfigForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are generic, Django is not
+    """A config with its amounts in dollars, and the version that the operator saw."""
+
+    amount_micros = DollarField(label="Amount", empty_micros=0, help_text="FIXED_AMOUNT: dollars for each trade.")
+    floor_micros = DollarField(label="Floor", empty_micros=0, help_text="RANGE: least dollars of a trade.")
+    cap_micros = DollarField(label="Cap", empty_micros=0, help_text="RANGE: most dollars of a trade.")
+    shares_micros = DollarField(label="Shares", empty_micros=0, help_text="SHARES: shares of each trade.")
+    tiers = TiersField(required=False)
+    sell_amount_micros = DollarField(
+        label="Sell amount", empty_micros=0, help_text="FIXED_AMOUNT sells: dollars of each."
+    )
+    max_trade_micros = _bound("Max trade", "Cuts any copy to this many dollars.")
+    min_trigger_micros = DollarField(
+        label="Min trigger", empty_micros=0, help_text="Ignore leader buys under this many dollars."
+    )
+    max_odds_micros = _bound("Max odds", "Do not buy above this price, between 0 and 1.", most_micros=ONE - 1)
+    min_liquidity_micros = _bound("Min liquidity", "Do not buy in markets with fewer dollars in their books.")
+    min_volume_micros = _bound("Min volume", "Do not buy in markets where fewer dollars were traded so far.")
+    categories = WordsField(required=False, help_text="Buy only in these categories, one a line. Empty is all.")
+    keywords = WordsField(
+        required=False, help_text="Buy only where the market's title has one of these, one a line. Empty is all."
+    )
+    max_per_market_micros = _bound("Max per market", "Most dollars in one market, with what open buys reserve.")
+    take_profit_micros = _bound("Take profit", "Stop when the copies of this leader have earned so many dollars.")
+    stop_loss_micros = _bound("Stop loss", "Stop when the copies of this leader have lost so many dollars.")
+    max_drawdown_micros = _bound("Max drawdown", "Stop when their profit fell so many dollars below its highest.")
+    seen_version = forms.IntegerField(required=False, widget=forms.HiddenInput)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if "seen_version" in self.fields:
+            self.fields["seen_version"].initial = self.instance.version
+
+    def clean(self) -> dict[str, Any]:
+        """What a sizing needs must be there."""
+        cleaned = super().clean() or {}
+        needed = _NEEDS.get(cleaned.get("sizing") or "")
+        if needed and not cleaned.get(needed[0]) and needed[0] not in self.errors:
+            self.add_error(*needed)
+        elif cleaned.get("sizing") == "RANGE" and (cleaned.get("floor_micros") or 0) > (cleaned.get("cap_micros") or 0):
+            self.add_error("floor_micros", "The floor is above the cap.")
+        if cleaned.get("sell_sizing") == "FIXED_AMOUNT" and not cleaned.get("sell_amount_micros"):
+            self.add_error("sell_amount_micros", "An amount above zero is needed for sells of FIXED_AMOUNT.")
+        if cleaned.get("sell_percentage_bps") == 0:
+            self.add_error("sell_percentage_bps", "Sell at least 1 basis point of the holding.")
+        return cleaned
+
+
+@admin.display(description="in words")
+def in_words(config: CopyConfig) -> str:
+    """The config as a sentence."""
+    return format_html('<span class="words">{}</span>', summary_of(config, str(config.leader)))
+
+
+def _activating(*, active: bool) -> BulkAction:
+    return BulkAction(
+        name="activate" if active else "deactivate",
+        title="Activate" if active else "Deactivate",
+        needs="copytrading.change_copyconfig",
+        question="They will be copied by again." if active else "Nothing will be copied by them, sells included.",
+        done="activated" if active else "deactivated",
+        must_say_why=not active,
+        act=lambda rows, who, why: set_active([row.pk for row in rows], active=active, who=who, why=why),
+    )
+
+
+@admin.register(CopyConfig)
+class CopyConfigAdmin(RecordAdmin):
+    """What followers want of leaders; each change is a new version."""
+
+    form = ConfigForm
+    only_when_added = ("follower", "leader")
+    editable = (*CHOICES, "seen_version")
+    columns = {"max_odds_micros": price("max_odds_micros"), "shares_micros": shares("shares_micros")}
+    autocomplete_fields = ("follower", "leader")
+    list_display = (
+        "id",
+        "follower",
+        "leader",
+        "active",
+        "sizing",
+        in_words,
+        dollars("max_trade_micros"),
+        "sides",
+        "version",
+    )
+    list_filter = ("active", "sizing", "direction", "sides", "below_minimum")
+    list_select_related = ("follower", "leader")
+    search_fields = BOTH_PEOPLE
+    ordering = ("-id",)
+    actions = (bulk_action(_activating(active=True)), bulk_action(_activating(active=False)))
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """The fields in groups; what cannot be typed stands last."""
+        fields = self.get_fields(request, obj)
+        titles = {name if isinstance(name, str) else name.__name__.removesuffix("_text"): name for name in fields}
+        grouped = {name for _title, names in GROUPS for name in names}
+        rest = [field for name, field in titles.items() if name not in grouped]
+        groups = [
+            (title, {"fields": [titles[name] for name in names if name in titles], "classes": []})
+            for title, names in GROUPS
+        ]
+        who = [name for name in ("active", "follower", "leader") if name in rest]
+        last = [name for name in rest if name not in who]
+        words = [in_words] if obj is not None else []
+        return [(None, {"fields": [*words, *who]}), *groups, ("Version", {"fields": last})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        """With the sentence."""
+        found = super().get_readonly_fields(request, obj)
+        return [in_words, *found] if obj is not None else found
+
+    def write_model(self, request: HttpRequest, obj: CopyConfig, form: Any, *, change: bool) -> None:
+        """Make a new version. Raises ConfigChanged when the operator saw an older one."""
+        if change:
+            obj.version = form.cleaned_data["seen_version"]
+        save_config(obj, changed_by=request.user.get_username())
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page; a change of what meanwhile changed is refused and the page shown as it is now."""
+        try:
+            page: HttpResponse = super().changeform_view(request, object_id, form_url, extra_context)
+        except ConfigChanged as error:
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(request.path)
+        return page
+
+
+@admin.register(CopyConfigVersion)
+class CopyConfigVersionAdmin(RecordAdmin):
+    """Configs as they were."""
+
+    columns = {"max_odds_micros": price("max_odds_micros"), "shares_micros": shares("shares_micros")}
+    list_display = ("config_id", "version", "changed_by", "created_at", "active", "sizing", dollars("max_trade_micros"))
+    list_filter = ("sizing", moments_of("created_at"))
+    search_fields = ("config__follower__name", "config__leader__name", "changed_by__exact")
+    ordering = ("-id",)

@@ -1,0 +1,104 @@
+"""What a person would look at or change because of a reason: a field, a limit, a switch, a setting. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Place(StrEnum):
+    """Where the cause of a refusal is changed."""
+
+    CONFIG = "config"
+    FOLLOWER = "follower"
+    LEADER = "leader"
+    MARKET = "market"
+    SWITCH = "switch"
+    BREAKER = "breaker"
+    STANDING = "standing"
+    CASH = "cash"
+    SETTINGS = "settings"
+    NOWHERE = "nowhere"
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Where a reason comes from: the place, and the names of its fields or settings there."""
+
+    place: Place
+    fields: tuple[str, ...] = ()
+
+
+_SIZE = Cause(Place.CONFIG, ("sizing", "below_minimum"))
+_NOWHERE = Cause(Place.NOWHERE)
+
+
+def _limits() -> dict[str, Cause]:
+    places = {"FOLLOWER": Place.FOLLOWER, "LEADER": Place.LEADER, "MARKET": Place.MARKET, "GLOBAL": Place.SETTINGS}
+    found = {}
+    for scope, place in places.items():
+        for period in ("HOURLY", "DAILY"):
+            for kind, column, setting in (("LIMIT", "limit_micros", "USD"), ("COUNT", "limit_count", "COUNT")):
+                own = f"{period.lower()}_{column}"
+                field = f"COPY_TRADING_GLOBAL_{period}_{setting}" if place is Place.SETTINGS else own
+                found[f"{scope}_{period}_{kind}"] = Cause(place, (field,))
+    return found
+
+
+CAUSES: Mapping[str, Cause] = {
+    "BELOW_MINIMUM": _SIZE,
+    "ACCUMULATED": _SIZE,
+    "ALREADY_COPIED": _NOWHERE,
+    "NOTHING_TO_SELL": _NOWHERE,
+    "LEADER_POSITION_UNKNOWN": Cause(Place.LEADER, ("holdings_complete",)),
+    "SIDE_FILTERED": Cause(Place.CONFIG, ("sides",)),
+    "BELOW_TRIGGER": Cause(Place.CONFIG, ("min_trigger_micros",)),
+    "MAX_ODDS": Cause(Place.CONFIG, ("max_odds_micros",)),
+    "STALE_SIGNAL": Cause(Place.SETTINGS, ("COPY_TRADING_STALE_AFTER_S",)),
+    "MAX_DAYS_OUT": Cause(Place.CONFIG, ("max_days_out",)),
+    "MIN_LIQUIDITY": Cause(Place.CONFIG, ("min_liquidity_micros",)),
+    "MIN_VOLUME": Cause(Place.CONFIG, ("min_volume_micros",)),
+    "CATEGORY_FILTERED": Cause(Place.CONFIG, ("categories",)),
+    "KEYWORD_FILTERED": Cause(Place.CONFIG, ("keywords",)),
+    "MAX_PER_MARKET": Cause(Place.CONFIG, ("max_per_market_micros",)),
+    "FACT_MISSING": Cause(Place.MARKET),
+    "TAKE_PROFIT": Cause(Place.STANDING, ("take_profit_micros",)),
+    "STOP_LOSS": Cause(Place.STANDING, ("stop_loss_micros",)),
+    "MAX_DRAWDOWN": Cause(Place.STANDING, ("max_drawdown_micros",)),
+    "EXIT_GIVEN_UP": Cause(Place.STANDING),
+    "GLOBAL_PAUSE": Cause(Place.SWITCH),
+    "FOLLOWER_PAUSED": Cause(Place.SWITCH),
+    "LEADER_PAUSED": Cause(Place.SWITCH),
+    "MARKET_PAUSED": Cause(Place.SWITCH),
+    "BREAKER_OPEN": Cause(Place.BREAKER),
+    "NOT_ALLOWED": Cause(Place.SETTINGS, ("COPY_TRADING_FOLLOWER_ALLOWLIST",)),
+    "MAX_PER_TRADE": Cause(Place.SETTINGS, ("COPY_TRADING_MAX_PER_TRADE_USD",)),
+    "DRY_RUN": Cause(Place.SWITCH),
+    "PRICE_DEVIATION": Cause(Place.CONFIG, ("slippage_bps_max",)),
+    "PRICE_OUT_OF_RANGE": Cause(Place.CONFIG, ("slippage_bps_max",)),
+    "NO_LIQUIDITY": _NOWHERE,
+    "ORDER_IMPOSSIBLE": _NOWHERE,
+    "MARKET_CLOSED": Cause(Place.MARKET),
+    "UNKNOWN_MARKET_VERSION": Cause(Place.MARKET, ("version",)),
+    "MODE_UNAVAILABLE": Cause(Place.FOLLOWER, ("mode",)),
+    "NOT_ENOUGH_CASH": Cause(Place.CASH),
+    **_limits(),
+    "PAUSED_BEFORE_SEND": Cause(Place.SWITCH),
+    "TOO_LATE_TO_SEND": _NOWHERE,
+    "REJECTED": _NOWHERE,
+    "NO_FILL": Cause(Place.CONFIG, ("slippage_bps_max",)),
+    "EXPIRED": _NOWHERE,
+    "OVERCOUNT": _NOWHERE,
+    "LATE_FILL": _NOWHERE,
+    "OVERSOLD": _NOWHERE,
+    "REVERSED": _NOWHERE,
+    "PAID_COMMISSION_REVERSED": _NOWHERE,
+    "NO_SUBSCRIBERS": _NOWHERE,
+    "DEAD_LETTER": _NOWHERE,
+    "BREAKER_OPENED": Cause(Place.BREAKER),
+    "BREAKER_CLOSED": Cause(Place.BREAKER),
+}
+
+
+def cause_of(reason: str) -> Cause:
+    """Where a reason comes from."""
+    return CAUSES.get(reason, _NOWHERE)
