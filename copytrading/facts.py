@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from copytrading.batches import Batch, Subscribers
 from copytrading.breaker_watch import NOTHING_HELD, Breakers, HeldBack
+from copytrading.configs import active_configs
 from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, against
 from copytrading.operations.prewrite import decided_pairs
-from copytrading.queries import active_configs, already_decided, carried
+from copytrading.queries import already_decided, carried
 from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
 from execution.preflight import MarketTerms
 from execution.queries import MarketFacts, bankrolls, holdings, markets

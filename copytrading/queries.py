@@ -7,115 +7,57 @@ from typing import Any
 
 from django.db.models import F
 
-from copytrading.decide import Config, Direction, Sides, SignalFacts
-from copytrading.filters import FilterTerms
-from copytrading.models import CarriedSize, CopyConfig, CopyTrade, Leader, Signal
+from copytrading.decide import SignalFacts
+from copytrading.models import CarriedSize, CopyTrade, Leader, Signal
 from copytrading.shards import shard_of
-from copytrading.sizing import NOTHING_YET, Already, BelowMinimum, SellSizing, Sizing, SizingTerms
+from copytrading.sizing import NOTHING_YET, Already
 from copytrading.states import OPEN, Status
 from execution.models import Position
-from execution.queries import bounds_of
-from guardrails.intents import Reason, Refusal, Unit
 from ledger.units import Micros, Side, cost_up
-
-
-def active_configs(leader_ids: Iterable[int]) -> dict[int, tuple[Config, ...]]:
-    """The active configs of these leaders in the stated order of granting: by config id."""
-    found: dict[int, list[Config]] = {leader: [] for leader in leader_ids}
-    rows = CopyConfig.objects.filter(leader_id__in=list(found), active=True)
-    for row in rows.select_related("follower", "leader", "standing").order_by("id"):
-        found[row.leader_id].append(config_of(row))
-    return {leader: tuple(configs) for leader, configs in found.items()}
-
-
-def config_of(row: CopyConfig) -> Config:
-    """A config row as the decisions see it; needs its follower, leader and standing loaded."""
-    return Config(
-        config_id=row.pk,
-        version=row.version,
-        follower_id=row.follower_id,
-        follower_wallet=row.follower.wallet,
-        mode=row.follower.mode,
-        leader_id=row.leader_id,
-        terms=SizingTerms(
-            sizing=Sizing(row.sizing),
-            percentage_bps=row.percentage_bps,
-            amount_micros=row.amount_micros,
-            floor_micros=row.floor_micros,
-            cap_micros=row.cap_micros,
-            max_trade_micros=row.max_trade_micros,
-            below_minimum=BelowMinimum(row.below_minimum),
-            shares_micros=row.shares_micros,
-            tiers=_tiers_of(row.tiers),
-            sell_sizing=SellSizing(row.sell_sizing),
-            sell_amount_micros=row.sell_amount_micros,
-            sell_percentage_bps=row.sell_percentage_bps,
-        ),
-        slippage_bps_max=row.slippage_bps_max,
-        sides=Sides(row.sides),
-        min_trigger_micros=row.min_trigger_micros,
-        max_odds_micros=row.max_odds_micros,
-        follower_bounds=bounds_of(row.follower),
-        leader_bounds=bounds_of(row.leader),
-        direction=Direction(row.direction),
-        filters=_filters_of(row),
-        max_per_market_micros=row.max_per_market_micros,
-        leader_bankroll_micros=row.leader.bankroll_micros,
-        stopped=_stop_of(row),
-    )
-
-
-def _filters_of(row: CopyConfig) -> FilterTerms:
-    return FilterTerms(
-        max_days_out=row.max_days_out,
-        min_liquidity_micros=row.min_liquidity_micros,
-        min_volume_micros=row.min_volume_micros,
-        categories=_texts_of(row.categories),
-        keywords=_texts_of(row.keywords),
-    )
-
-
-def _tiers_of(stored: object) -> tuple[tuple[int, int], ...]:
-    """The stored pairs; none, which copies nothing, where somebody stored something else past the forms."""
-    pairs = stored if isinstance(stored, list) else []
-    if not all(isinstance(pair, list) and [type(each) for each in pair] == [int, int] for pair in pairs):
-        return ()
-    return tuple((pair[0], pair[1]) for pair in pairs)
-
-
-def _texts_of(stored: object) -> tuple[str, ...]:
-    """The stored texts; one that nothing fits where somebody stored something else past the forms."""
-    if isinstance(stored, list) and all(isinstance(each, str) for each in stored):
-        return tuple(stored)
-    return ("",)
-
-
-def _stop_of(row: CopyConfig) -> Refusal | None:
-    standing = getattr(row, "standing", None)
-    if standing is None or standing.stopped_at is None:
-        return None
-    reason = Reason(standing.stopped_reason)
-    return Refusal(reason, standing.stopped_value_micros, standing.stopped_limit_micros, Unit.MONEY)
 
 
 def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
     """A signal row as the decisions see it."""
-    held = signal.leader_held_micros
+    return _signal_facts((*(getattr(signal, name) for name in _SIGNAL[:-1]), group_key))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSignal:
+    """A signal that some follower may still lack a copy of, and how often it was begun before."""
+
+    facts: SignalFacts
+    attempts: int
+
+
+def open_signals(signal_ids: Sequence[int]) -> list[OpenSignal]:
+    """The open ones among these signals, oldest first; one query."""
+    rows = Signal.objects.filter(pk__in=list(signal_ids), done_at__isnull=True).order_by("id")
+    return [OpenSignal(_signal_facts(row[1:]), row[0]) for row in rows.values_list("attempts", *_SIGNAL)]
+
+
+_SIGNAL = (
+    *("pk", "part", "leader_id", "side", "token_id", "condition_id", "size_micros", "total_size_micros"),
+    *("price_micros", "leader_held_micros", "traded_at", "detected_at", "only_config_id", "group__key"),
+)
+
+
+def _signal_facts(row: tuple[Any, ...]) -> SignalFacts:
+    pk, part, leader, side, token, condition, size, total, price, held, traded_at, detected_at, only, key = row
     return SignalFacts(
-        signal_id=signal.pk,
-        group_key=group_key,
-        part=signal.part,
-        leader_id=signal.leader_id,
-        side=Side(signal.side),
-        token_id=signal.token_id,
-        condition_id=signal.condition_id,
-        size_micros=Micros(signal.size_micros),
-        total_size_micros=Micros(signal.total_size_micros),
-        price_micros=Micros(signal.price_micros),
+        signal_id=pk,
+        group_key=key,
+        part=part,
+        leader_id=leader,
+        side=Side(side),
+        token_id=token,
+        condition_id=condition,
+        size_micros=Micros(size),
+        total_size_micros=Micros(total),
+        price_micros=Micros(price),
         leader_held_micros=None if held is None else Micros(held),
-        traded_at=signal.traded_at,
-        detected_at=signal.detected_at,
-        only_config=signal.only_config_id,
+        traded_at=traded_at,
+        detected_at=detected_at,
+        only_config=only,
     )
 
 

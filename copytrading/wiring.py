@@ -55,7 +55,8 @@ RECLAIM_MS = 30_000
 class Choices:
     """What a command chooses beside the settings. `live` turns the filter for stale signals on.
 
-    `operator` stands in for the bounds of the settings; `costs` measures.
+    `operator` stands in for the bounds of the settings, `depth_shares` for the depth of the paper venue's books;
+    `costs` measures.
     """
 
     shard: int = 0
@@ -68,6 +69,7 @@ class Choices:
     venue_latency: bool = True
     costs: Costs = NO_COSTS
     operator: OperatorBounds | None = None
+    depth_shares: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,7 +171,9 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     clock, database = doors.clock, doors.database
     worker = f"{platform.node()}:{os.getpid()}"
     stages, tallies, terms = StageTimes(clock), Tallies(), KnownTerms()
-    quotes = choices.quotes or AroundLeader(clock, lambda token: terms.of(token).tick_micros, shape=_book_shape())
+    quotes = choices.quotes or AroundLeader(
+        clock, lambda token: terms.of(token).tick_micros, shape=_book_shape(choices)
+    )
     paper = PaperDoors(quotes=quotes, terms_of=terms.of, clock=clock, randomness=doors.randomness)
     venue = doors.venue or PaperVenue("paper", paper, config=_paper_config(latency=choices.venue_latency))
     lease = LeaseKeeper(
@@ -336,10 +340,11 @@ def _micros(dollars: int) -> Micros | None:
     return Micros(dollars * ONE) if dollars else None
 
 
-def _book_shape() -> BookShape:
+def _book_shape(choices: Choices) -> BookShape:
+    depth = settings.PAPER_DEPTH_SHARES if choices.depth_shares is None else choices.depth_shares
     return BookShape(
         spread_bps=settings.PAPER_SPREAD_BPS,
-        depth_micros=Micros(settings.PAPER_DEPTH_SHARES * ONE),
+        depth_micros=Micros(depth * ONE),
         levels=BOOK_LEVELS,
     )
 

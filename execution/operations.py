@@ -109,16 +109,16 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
             named.setdefault(row.condition_id, {}).setdefault(
                 row.outcome_index if row.outcome_index in (0, 1) else -1, row
             )
-    existing = {market.condition_id: market for market in Market.objects.filter(condition_id__in=list(named))}
-    Market.objects.bulk_create(
-        [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in existing],
-        ignore_conflicts=True,
-    )
-    for key, market in sorted(existing.items()):
-        before = (market.first_token_id, market.second_token_id)
-        _filled(market, named[key])
-        if (market.first_token_id, market.second_token_id) != before:
-            market.save(update_fields=["first_token_id", "second_token_id", "first_outcome", "second_outcome"])
+    among = Market.objects.filter(condition_id__in=list(named))
+    tokens = {row[0]: row[1:] for row in among.values_list("condition_id", "first_token_id", "second_token_id")}
+    new = [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in tokens]
+    upsert_rows(Market, new, unique=("condition_id",), update=())
+    news = [
+        key for key, known in tokens.items() if any(each is None and n in named[key] for n, each in enumerate(known))
+    ]
+    for market in Market.objects.filter(condition_id__in=news).order_by("condition_id") if news else ():
+        _filled(market, named[market.condition_id])
+        market.save(update_fields=["first_token_id", "second_token_id", "first_outcome", "second_outcome"])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -62,13 +62,15 @@ def insert_rows(model: type[M], rows: Sequence[M]) -> None:
 
 
 def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], update: Sequence[str]) -> None:
-    """Insert rows, or set the `update` columns of those that exist by their `unique` ones; field names."""
+    """Insert rows, or set the `update` columns of those that exist by their `unique` ones; field names.
+
+    Without `update` the rows that exist stay as they are.
+    """
     if not rows:
         return
     if connection.vendor != "postgresql":
-        model._default_manager.bulk_create(
-            rows, update_conflicts=True, unique_fields=list(unique), update_fields=list(update)
-        )
+        how: dict[str, Any] = {"unique_fields": list(unique), "update_fields": list(update)} if update else {}
+        model._default_manager.bulk_create(rows, update_conflicts=bool(update), ignore_conflicts=not update, **how)
         return
     fields: list[Any] = [
         field
@@ -81,7 +83,7 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
     values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_insert(model, fields)} {values} {_on_conflict(model, unique)} SET {sets}",
+            f"{_insert(model, fields)} {values} {_on_conflict(model, unique, sets)}",
             [_as_json(fields, [values_of(row) for row in rows])],
         )
 
@@ -112,7 +114,7 @@ def add_rows(
     source = "SELECT * FROM " + _recordset(fields) if postgres else "VALUES " + _lines(fields, len(rows))  # noqa: S608
     with connection.cursor() as cursor:
         cursor.execute(
-            f"{_insert(model, fields)} {source} {_on_conflict(model, unique)} SET {sets}",
+            f"{_insert(model, fields)} {source} {_on_conflict(model, unique, sets)}",
             [_as_json(fields, ordered)] if postgres else _flat(fields, ordered),
         )
 
@@ -206,9 +208,9 @@ def _insert(model: type[models.Model], fields: Sequence[Any]) -> str:
     return f"INSERT INTO {quote(model._meta.db_table)} AS t ({', '.join(quote(field.column) for field in fields)})"
 
 
-def _on_conflict(model: type[models.Model], unique: Sequence[str]) -> str:
+def _on_conflict(model: type[models.Model], unique: Sequence[str], sets: str) -> str:
     columns = ", ".join(connection.ops.quote_name(_column(model, name)) for name in unique)
-    return f"ON CONFLICT ({columns}) DO UPDATE"
+    return f"ON CONFLICT ({columns}) " + (f"DO UPDATE SET {sets}" if sets else "DO NOTHING")
 
 
 def _column(model: type[models.Model], name: str) -> str:

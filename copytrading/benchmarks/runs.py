@@ -18,6 +18,10 @@ OUTSIDE = "db.run_report"
 """Counting the result belongs to the benchmark, not to the engine."""
 
 
+DEEP_SHARES = 100_000_000
+"""At each level when costs are compared: what a thousand followers ask for fills as what one asks for does."""
+
+
 class Unfinished(Exception):
     """The run was stopped before everything was decided; the message is a sentence for people."""
 
@@ -46,7 +50,13 @@ def run_at_full_speed(files: Sequence[ReplayFile], followers: Sequence[Follower]
     """
     cpu = SystemCpuClock()
     costs = CpuCosts(cpu) if measured else None
-    choices = Choices(live=False, remember=True, venue_latency=False, costs=costs or NO_COSTS)
+    choices = Choices(
+        live=False,
+        remember=True,
+        venue_latency=False,
+        costs=costs or NO_COSTS,
+        depth_shares=DEEP_SHARES if measured else None,
+    )
     bounds = roomy_bounds(operator_bounds(choices), followers)
     engine, supervisor = build_supervisor(replace(choices, operator=bounds))
     source = ReplaySource(files, engine.intake)

@@ -9,7 +9,7 @@ from django.db.models import F
 
 from copytrading.decide import SignalFacts
 from copytrading.models import Signal
-from copytrading.queries import signal_facts
+from copytrading.queries import open_signals
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
 
@@ -31,18 +31,14 @@ class Begun:
 
 def begin_signals(signal_ids: Sequence[int], *, now: datetime) -> Begun:
     """Read the open ones among these signals, and put those aside that were tried too often."""
-    rows = list(
-        Signal.objects.filter(pk__in=list(signal_ids), done_at__isnull=True).select_related("group").order_by("id")
-    )
-    poisoned = tuple(row.pk for row in rows if row.attempts >= ATTEMPTS_MAX)
+    rows = open_signals(signal_ids)
+    poisoned = tuple(row.facts.signal_id for row in rows if row.attempts >= ATTEMPTS_MAX)
     if poisoned:
         with transaction.atomic():
             _bury(poisoned, now=now)
-    left = [row for row in rows if row.pk not in poisoned]
+    left = [row for row in rows if row.attempts < ATTEMPTS_MAX]
     return Begun(
-        tuple(signal_facts(row, row.group.key) for row in left),
-        frozenset(row.pk for row in left if row.attempts),
-        poisoned,
+        tuple(row.facts for row in left), frozenset(row.facts.signal_id for row in left if row.attempts), poisoned
     )
 
 

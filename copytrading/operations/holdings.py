@@ -7,6 +7,8 @@ from copytrading.holdings import UNKNOWN, Holding, after_action
 from copytrading.models import Leader, LeaderPosition
 from copytrading.signals import ActionKind
 from execution.models import Market
+from ledger.rows import new_row
+from ledger.sql import upsert_rows
 from ledger.units import Micros
 
 
@@ -26,13 +28,13 @@ class HoldingsBook:
         rows = LeaderPosition.objects.select_for_update().filter(
             leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__in=conditions
         )
-        for row in rows.order_by("leader_id", "id"):
-            name = (row.leader_id, row.token_id)
-            self._held[name] = Holding(Micros(row.size_micros), row.known)
-            self._conditions[name] = row.condition_id
-        for market in Market.objects.filter(condition_id__in=conditions):
-            tokens = (market.first_token_id, market.second_token_id)
-            self._tokens[market.condition_id] = tuple(token for token in tokens if token is not None)
+        columns = ("leader_id", "token_id", "condition_id", "size_micros", "known")
+        for leader, token, condition, size, known in rows.order_by("leader_id", "id").values_list(*columns):
+            self._held[leader, token] = Holding(Micros(size), known)
+            self._conditions[leader, token] = condition
+        markets = Market.objects.filter(condition_id__in=conditions)
+        for condition, *tokens in markets.values_list("condition_id", "first_token_id", "second_token_id"):
+            self._tokens[condition] = tuple(token for token in tokens if token is not None)
 
     def apply(self, leader: Leader, total: GroupTotal, size_micros: int) -> Micros | None:
         """Move what the action moves; answers the token's known holding before it, None when unknown."""
@@ -45,21 +47,18 @@ class HoldingsBook:
 
     def save(self) -> None:
         """Write what changed."""
-        LeaderPosition.objects.bulk_create(
-            [
-                LeaderPosition(
-                    leader_id=leader_id,
-                    token_id=token_id,
-                    condition_id=self._conditions[leader_id, token_id],
-                    size_micros=self._held[leader_id, token_id].size_micros,
-                    known=self._held[leader_id, token_id].known,
-                )
-                for leader_id, token_id in sorted(self._changed)
-            ],
-            update_conflicts=True,
-            unique_fields=["leader", "token_id"],
-            update_fields=["size_micros", "known"],
-        )
+        rows = [
+            new_row(
+                LeaderPosition,
+                leader_id=leader_id,
+                token_id=token_id,
+                condition_id=self._conditions[leader_id, token_id],
+                size_micros=self._held[leader_id, token_id].size_micros,
+                known=self._held[leader_id, token_id].known,
+            )
+            for leader_id, token_id in sorted(self._changed)
+        ]
+        upsert_rows(LeaderPosition, rows, unique=("leader", "token_id"), update=("size_micros", "known"))
 
     def _apply_to_condition(self, leader: Leader, total: GroupTotal, size_micros: int) -> None:
         held = [

@@ -19,6 +19,8 @@ from copytrading.signals import ActionKind
 from execution.operations import learn_markets
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
+from ledger.rows import new_row
+from ledger.sql import insert_rows, upsert_rows
 from ledger.units import Micros
 
 AUTHORITATIVE = "chain-logs"
@@ -78,48 +80,46 @@ class _Raised:
 
 def _lock_groups(totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) -> dict[str, SignalGroup]:
     first = {digest_of(total.key): total for total in reversed(totals)}
-    SignalGroup.objects.bulk_create(
-        [
-            SignalGroup(
-                key=key,
-                leader=leaders[total.wallet],
-                kind=total.kind.value,
-                tx_hash=total.tx_hash,
-                condition_id=total.condition_id,
-                token_id=total.token_id,
-                side=total.side.value if total.side else "",
-                traded_at=total.traded_at,
-            )
-            for key, total in sorted(first.items())
-        ],
-        ignore_conflicts=True,
-    )
+    new = [
+        new_row(
+            SignalGroup,
+            key=key,
+            leader_id=leaders[total.wallet].pk,
+            kind=total.kind.value,
+            tx_hash=total.tx_hash,
+            condition_id=total.condition_id,
+            token_id=total.token_id,
+            side=total.side.value if total.side else "",
+            traded_at=total.traded_at,
+        )
+        for key, total in sorted(first.items())
+    ]
+    upsert_rows(SignalGroup, new, unique=("key",), update=())
     rows = SignalGroup.objects.select_for_update().filter(key__in=list(first)).order_by("key")
     return {row.key: row for row in rows}
 
 
 def _raise_totals(totals: Iterable[GroupTotal], groups: Mapping[str, SignalGroup]) -> _Raised:
     ids = [group.pk for group in groups.values()]
-    stored = {(row.group_id, row.source): row for row in SignalSourceTotal.objects.filter(group_id__in=ids)}
-    changed: dict[tuple[int, str], SignalSourceTotal] = {}
+    known = SignalSourceTotal.objects.filter(group_id__in=ids).values_list("group_id", "source", "size_micros")
+    stored = {(group, source): size for group, source, size in known}
+    changed: dict[tuple[int, str], GroupTotal] = {}
     for total in totals:
         name = (groups[digest_of(total.key)].pk, total.source)
-        before = stored.get(name)
-        if before is None or total.size_micros > before.size_micros:
-            row = SignalSourceTotal(
-                group_id=name[0],
-                source=total.source,
-                size_micros=total.size_micros,
-                notional_micros=total.notional_micros,
-            )
-            stored[name] = changed[name] = row
-    SignalSourceTotal.objects.bulk_create(
-        changed.values(),
-        update_conflicts=True,
-        unique_fields=["group", "source"],
-        update_fields=["size_micros", "notional_micros"],
-    )
-    truth = {group: Micros(row.size_micros) for (group, source), row in stored.items() if source == AUTHORITATIVE}
+        if total.size_micros > stored.get(name, -1):
+            stored[name], changed[name] = total.size_micros, total
+    rows = [
+        new_row(
+            SignalSourceTotal,
+            group_id=group,
+            source=source,
+            size_micros=total.size_micros,
+            notional_micros=total.notional_micros,
+        )
+        for (group, source), total in changed.items()
+    ]
+    upsert_rows(SignalSourceTotal, rows, unique=("group", "source"), update=("size_micros", "notional_micros"))
+    truth = {group: Micros(size) for (group, source), size in stored.items() if source == AUTHORITATIVE}
     return _Raised(frozenset(changed), truth)
 
 
@@ -150,33 +150,29 @@ def _act(
     group.acted_notional_micros = max(0, group.acted_notional_micros + news.notional_micros)
     if total.kind is not ActionKind.TRADE or total.side is None or total.token_id is None:
         return []
-    return [
-        Signal(
-            group=group,
-            leader=leader,
-            part=group.parts,
-            source=total.source,
-            side=total.side.value,
-            token_id=total.token_id,
-            condition_id=total.condition_id,
-            size_micros=news.size_micros,
-            total_size_micros=group.acted_size_micros,
-            price_micros=news.price_micros,
-            leader_held_micros=held,
-            traded_at=total.traded_at,
-            detected_at=now,
-        )
-    ]
+    signal = new_row(
+        Signal,
+        leader_id=leader.pk,
+        part=group.parts,
+        source=total.source,
+        side=total.side.value,
+        token_id=total.token_id,
+        condition_id=total.condition_id,
+        size_micros=news.size_micros,
+        total_size_micros=group.acted_size_micros,
+        price_micros=news.price_micros,
+        leader_held_micros=held,
+        traded_at=total.traded_at,
+        detected_at=now,
+    )
+    signal.group = group
+    return [signal]
 
 
 def _save(groups: Mapping[str, SignalGroup], signals: Sequence[Signal], holdings: HoldingsBook) -> None:
-    SignalGroup.objects.bulk_create(
-        groups.values(),
-        update_conflicts=True,
-        unique_fields=["key"],
-        update_fields=["acted_size_micros", "acted_notional_micros", "parts"],
-    )
-    Signal.objects.bulk_create(signals)
+    acted = ("acted_size_micros", "acted_notional_micros", "parts")
+    upsert_rows(SignalGroup, list(groups.values()), unique=("key",), update=acted)
+    insert_rows(Signal, signals)
     holdings.save()
 
 
