@@ -157,7 +157,7 @@ def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeI
     refusals += evaluate(BEFORE_PLAN, intent, facts.rule_facts, facts.limits).refusals
     if isinstance(size, Aside):
         # What was refused anyway is not carried: it would be bought later by a way round the refusal.
-        aside = NOTHING if refusals else size.size_micros
+        aside = NOTHING if refusals or facts.rule_facts.dry_run else size.size_micros
         return Skip(refusals=(*refusals, size.refusal), intent=intent, aside_micros=aside)
     return Skip(refusals=tuple(refusals), intent=intent) if refusals else intent
 

@@ -14,6 +14,7 @@ import structlog
 
 from copytrading.batches import Batch, Waiting, next_batch
 from copytrading.costs import NO_COSTS, Costs
+from copytrading.decide import SignalFacts
 from copytrading.deciding import Answer, Planner, decide_all, dry_plans
 from copytrading.facts import Gatherer
 from copytrading.metrics import StageTimes, Tallies
@@ -112,24 +113,26 @@ class Pipeline:
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
         waiting = [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
-        copies = 0
+        copies, counted = 0, set[int]()
         while waiting:
             if stop is not None and stop.is_set():
                 return False
             subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
             batch, waiting = next_batch(waiting, subscribers, copies_max=self._settings.batch_copies)
-            await self._process_batch(batch)
+            await self._process_batch([each for each in batch.signals if each.signal_id not in counted], batch)
+            counted |= {each.signal_id for each in batch.signals}
             copies += len(batch.pairs)
         self._take = signals_to_take(len(begun.signals), copies, batch_copies=self._settings.batch_copies)
         return True
 
-    async def _process_batch(self, batch: Batch) -> None:
+    async def _process_batch(self, begun: Sequence[SignalFacts], batch: Batch) -> None:
         steps, stages, costs = self._steps, self._steps.stages, self._steps.costs
         if batch.without_followers:
             await self._drop(batch.without_followers)
         if not batch.signals:
             return
-        await self._doors.database.run(count_try, batch.signals, now=self._doors.clock.now())
+        # Once for a signal, however many batches its followers fill.
+        await self._doors.database.run(count_try, begun, now=self._doors.clock.now())
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
         with stages.measure("preflight"):

@@ -1,10 +1,12 @@
 """What shares are worth now, as far as the engine has heard: for measuring profit, never for an order.
 
-A closed market's own word comes first, then the best bid of a book at hand (what a holder would get), then the
-last trade of any leader in the token or against it, then what the market's description said.
+A closed market's own word comes first. Then the newer of two: the best bid of a book at hand (what a holder would
+get), or the last trade of any leader in the token or against it. Then what the market's description said.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 
 from django.db.models import Max
 
@@ -17,30 +19,45 @@ SIGNALS_MAX = 5_000
 """Newest signals read in one round; older ones of the same round are superseded by these anyway."""
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A price in micros of pUSD a share, and when it was heard."""
+
+    price_micros: Micros
+    at: datetime
+
+
 class LastPrices:
     """The last price of each token that leaders traded, kept by reading only what is new."""
 
     def __init__(self) -> None:
-        self._prices: dict[int, Micros] = {}
+        self._heard: dict[int, Heard] = {}
         self._asked: set[int] = set()
         self._last_id = 0
 
     def read(self, token_ids: Iterable[int]) -> None:
         """Read signals since the last time, and the last one of tokens not asked about before. On a database thread."""
-        rows = Signal.objects.filter(pk__gt=self._last_id).order_by("-pk")
-        for signal_id, token, price in reversed(rows.values_list("pk", "token_id", "price_micros")[:SIGNALS_MAX]):
+        rows = Signal.objects.filter(pk__gt=self._last_id).order_by("-pk").values_list("pk", *_COLUMNS)
+        for signal_id, token, price, at in reversed(rows[:SIGNALS_MAX]):
             self._last_id = max(self._last_id, signal_id)
-            self._prices[token] = Micros(price)
+            self._heard[token] = Heard(Micros(price), at)
         new = set(token_ids) - self._asked
         self._asked |= new
         newest = Signal.objects.filter(token_id__in=new).values("token_id").annotate(newest=Max("pk"))
         ids = [row["newest"] for row in newest] if new else []
-        for token, price in Signal.objects.filter(pk__in=ids).values_list("token_id", "price_micros") if ids else ():
-            self._prices.setdefault(token, Micros(price))
+        for token, price, at in Signal.objects.filter(pk__in=ids).values_list(*_COLUMNS) if ids else ():
+            self._heard.setdefault(token, Heard(Micros(price), at))
 
-    def of(self, token_id: int) -> Micros | None:
-        """The last price heard of this token."""
-        return self._prices.get(token_id)
+    def of(self, token_id: int, other_id: int | None) -> Heard | None:
+        """The last price heard of this token, also by a trade of the market's other one."""
+        own = self._heard.get(token_id)
+        other = self._heard.get(other_id) if other_id is not None else None
+        if other is None or (own is not None and own.at >= other.at):
+            return own
+        return Heard(Micros(ONE - other.price_micros), other.at)
+
+
+_COLUMNS = ("token_id", "price_micros", "detected_at")
 
 
 def price_of(token_id: int, market: MarketFacts | None, last: LastPrices, quotes: KnownQuotes) -> Micros | None:
@@ -48,15 +65,12 @@ def price_of(token_id: int, market: MarketFacts | None, last: LastPrices, quotes
     described = market.price_of(token_id) if market is not None else None
     if market is not None and market.terms.closed and described is not None:
         return described
+    heard = last.of(token_id, market.complement_of(token_id) if market is not None else None)
     quote = quotes.last(token_id)
-    if quote is not None and quote.book.bids:
+    # A book that is made around trades is as old as the last one that somebody wanted to copy.
+    if quote is not None and quote.book.bids and (heard is None or quote.as_of >= heard.at):
         return quote.book.bids[0].price_micros
-    heard = last.of(token_id)
-    if heard is not None:
-        return heard
-    other = market.complement_of(token_id) if market is not None else None
-    against = last.of(other) if other is not None else None
-    return described if against is None else Micros(ONE - against)
+    return described if heard is None else heard.price_micros
 
 
 def worths(

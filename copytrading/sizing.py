@@ -159,15 +159,18 @@ def _size_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Aside | Refusal
 
 
 def _part_to_sell(terms: SizingTerms, facts: SizingFacts) -> Size | Refusal:
+    # What waits to be sold already is no longer part of what the leader's next sell divides.
+    waiting = max(0, -facts.carried_micros) if terms.below_minimum is BelowMinimum.ACCUMULATE else 0
+    kept = max(0, facts.held_micros - waiting)
     if terms.sell_sizing is not SellSizing.SAME_PERCENT:
         if facts.already.size_micros > 0:
             return Refusal(Reason.ALREADY_COPIED)
         if terms.sell_sizing is SellSizing.CUSTOM_PERCENT:
-            return Size(floor_shares(share_down(facts.held_micros, terms.sell_percentage_bps)))
+            return Size(floor_shares(share_down(kept, terms.sell_percentage_bps)))
         return Size(floor_shares(min(size_for_cost(terms.sell_amount_micros, facts.limit_micros), facts.held_micros)))
     known = facts.leader_held_micros
     if known is not None and known >= facts.part_micros > 0:
-        return Size(floor_shares(ratio_down(facts.held_micros, facts.part_micros, known)))
+        return Size(floor_shares(ratio_down(kept, facts.part_micros, known)))
     # A partial history is never divided by: fall back on the size that a buy of this group would have.
     if terms.sizing is Sizing.PROPORTIONAL and facts.leader_bankroll_micros is None:
         return Refusal(Reason.FACT_MISSING, subject="leader's bankroll")
@@ -241,8 +244,9 @@ def _at_least_minimum(terms: SizingTerms, facts: SizingFacts, size: Size, *, mos
     if size.size_micros >= facts.minimum_micros:
         return size
     refusal = Refusal(Reason.BELOW_MINIMUM, size.size_micros, facts.minimum_micros, Unit.SHARES)
-    # A later part is not raised: the first one already was, and raising each part would pass the wish.
-    if terms.below_minimum is BelowMinimum.SKIP or facts.already.size_micros > 0:
+    # A later part is not raised: the first one already was, and raising each part would pass the wish. What is
+    # nothing at all is not wanted.
+    if terms.below_minimum is BelowMinimum.SKIP or facts.already.size_micros > 0 or size.size_micros <= 0:
         return refusal
     if facts.side is Side.SELL and facts.held_micros < facts.minimum_micros:
         return refusal

@@ -81,6 +81,20 @@ def lock_positions(keys: Iterable[PositionKey]) -> dict[PositionKey, Held]:
     return {(row[0], row[1]): Held(*row[2:]) for row in found if (row[0], row[1]) in wanted}
 
 
+def create_positions(wanted: Mapping[PositionKey, str]) -> None:
+    """Create the missing ones of these positions (key to condition id), empty, before any of them is locked.
+
+    A row that does not exist cannot be locked: two fills that are each the first of a token would both begin at
+    nothing, and the second would overwrite the first.
+    """
+    if not wanted:
+        return
+    known = Position.objects.filter(follower_id__in={key[0] for key in wanted}, token_id__in={key[1] for key in wanted})
+    missing = wanted.keys() - set(known.values_list("follower_id", "token_id"))
+    rows = [new_row(Position, follower_id=key[0], token_id=key[1], condition_id=wanted[key]) for key in sorted(missing)]
+    upsert_rows(Position, rows, unique=("follower", "token_id"), update=())
+
+
 def write_positions(positions: Mapping[PositionKey, Held]) -> None:
     """Write locked (or new) positions back."""
     columns = ("size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")

@@ -12,6 +12,7 @@ from copytrading.models import CarriedSize, CopyConfig, CopyTrade, Leader
 from copytrading.states import Status
 from execution.books import Book, Level
 from execution.models import Market, Position
+from guardrails.operations import set_switch
 from ledger.units import ONE, Micros, micros_from_text
 from tests.venues import ScriptedVenue
 from tests.world import CONDITION, DEEP, OTHER_TOKEN, TOKEN, World, notes, reasons, story
@@ -81,8 +82,25 @@ def test_11_small_sells_are_carried_too(world: World) -> None:
     world.lena_holds(1_000)
     first, second = [world.copy(world.row("30", "0.50", tx=n, side="SELL"))[-1] for n in (1, 2)]
     assert (reasons(first), first.carried_micros) == ([("ACCUMULATED", 3 * ONE, 5 * ONE)], 3 * ONE)
-    assert story(second)[:2] == ("EXECUTED", "6.09")
+    assert story(second)[:2] == ("EXECUTED", "6")
     assert carried() == 0
+
+
+def test_11_what_waits_to_be_sold_is_not_divided_again(world: World) -> None:
+    accumulating(world)
+    world.hold(CopyConfig.objects.get().follower, 10)
+    world.lena_holds(100)
+    world.copy(world.row("40", "0.50", side="SELL"))  # 4 put aside
+    *_, second = world.copy(world.row("30", "0.50", tx=2, side="SELL"))
+    assert story(second)[:2] == ("EXECUTED", "7")  # Lena has 30 of 100 left, and Fay 3 of 10
+
+
+def test_11_a_dry_run_carries_nothing_into_a_real_order(world: World) -> None:
+    accumulating(world)
+    rehearsal = {"kind": "DRY_RUN", "scope": "GLOBAL", "key": "", "who": "olga", "why": ""}
+    set_switch(**rehearsal, on=True, now=world.clock.now())
+    (trade,) = world.copy(world.row(*SMALL))
+    assert ([r for r, *_ in reasons(trade)], trade.carried_micros, carried()) == (["ACCUMULATED"], 0, None)
 
 
 def test_11_a_refused_copy_carries_nothing(world: World) -> None:
@@ -304,6 +322,7 @@ def test_a_failed_copy_does_not_bring_back_what_it_took(make_world: Any) -> None
         ({"sizing": "TIERED", "tiers": {"0": 1_000}}, "BELOW_MINIMUM"),
         ({"sizing": "TIERED", "tiers": [[0, "1000"]]}, "BELOW_MINIMUM"),
         ({"sizing": "TIERED", "tiers": []}, "BELOW_MINIMUM"),
+        ({"sizing": "TIERED", "tiers": {"a": 1}, "below_minimum": "RAISE"}, "BELOW_MINIMUM"),
         ({"categories": "Weather"}, "CATEGORY_FILTERED"),
         ({"keywords": [1]}, "KEYWORD_FILTERED"),
     ],

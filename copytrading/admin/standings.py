@@ -27,7 +27,7 @@ START = BulkAction(
     question="Stopped configs copy again. Profit, loss and drawdown are measured from now on; an exit under way ends.",
     done="started again",
     must_say_why=True,
-    act=lambda rows, who, why: start_stopped_again([row.pk for row in rows], who=who, why=why, now=database_now()),
+    act=lambda rows, who, why: start_stopped_again([row.pk for row in rows], who=who, why=why),
 )
 EXIT = BulkAction(
     name="retry",

@@ -58,13 +58,14 @@ class Standing(models.Model):
     """The profit of one config as last measured, its highest, and the stop that was reached.
 
     Profit is received minus spent minus fees plus what the shares are worth; stops look at it from `baseline_micros`,
-    what it was when copying last began. A stopped config buys no more; `exiting` while its shares are still being
-    sold. Only a person starts it again (`operations.stops.start_again`).
+    what it was when copying last began (empty until it is next measured). A stopped config buys no more; `exiting`
+    while its shares are being sold, and for a day in which late fills may bring more. Only a person starts it again
+    (`operations.stops.start_again`).
     """
 
     config = models.OneToOneField(CopyConfig, on_delete=models.PROTECT, related_name="standing")
     profit_micros = models.BigIntegerField(default=0)
-    baseline_micros = models.BigIntegerField(default=0)
+    baseline_micros = models.BigIntegerField(null=True, blank=True, default=0)
     peak_micros = models.BigIntegerField(default=0)
     measured_at = models.DateTimeField(db_default=Now())
     stopped_at = models.DateTimeField(null=True, blank=True)

@@ -24,7 +24,7 @@ def move_money(moves: Sequence[Move], *, now: datetime, tiers: Tiers = NO_TIERS)
     """Release reservations and book fills, in the order of locking that `books` keeps; then commissions."""
     final = [move for move in moves if move.to not in OPEN]
     filled = [move for move in final if move.fill]
-    books = lock_books(position_of(m.row) for m in final if m.fill or Side(m.row.side) is Side.SELL)
+    books = lock_books(move.row for move in final if move.fill or Side(move.row.side) is Side.SELL)
     for move in final:
         _release(move.row, books)
     earlier = entries_of([move.row.pk for move in filled if move.was_given_up])

@@ -13,7 +13,7 @@ from operator import attrgetter
 from django.db.models import F
 
 from copytrading.models import CopiedPosition, CopyTrade
-from execution.operations import Held, PositionKey, lock_positions, write_positions
+from execution.operations import Held, PositionKey, create_positions, lock_positions, write_positions
 from guardrails.intents import Refusal
 from guardrails.operations import record_events
 from ledger.entries import Entry
@@ -72,9 +72,11 @@ def position_of(row: CopyTrade) -> PositionKey:
     return (row.follower_id, row.token_id)
 
 
-def lock_books(positions: Iterable[PositionKey]) -> Books:
-    """Lock these positions."""
-    return Books(held=lock_positions(positions))
+def lock_books(rows: Iterable[CopyTrade]) -> Books:
+    """Lock the positions that these rows trade; those that do not exist are created first, empty."""
+    wanted = {position_of(row): row.condition_id for row in rows}
+    create_positions(wanted)
+    return Books(held=lock_positions(wanted))
 
 
 def write_books(books: Books, *, now: datetime) -> None:

@@ -24,7 +24,8 @@ from ledger.operations import write_audit
 def set_active(config_ids: Sequence[int], *, active: bool, who: str, why: str) -> Done:
     """Activate or deactivate configs; each becomes a new version, as every change does."""
     with transaction.atomic():
-        rows = list(CopyConfig.objects.select_for_update().filter(pk__in=config_ids).order_by("pk"))
+        # Without the key: a prewrite's new rows look at it, and must not wait for us while we wait for them.
+        rows = list(CopyConfig.objects.select_for_update(no_key=True).filter(pk__in=config_ids).order_by("pk"))
         changed = [row for row in rows if row.active != active]
         # A config made without `save_config` has no row for its version: it gets one before that is lost.
         _remember(changed, who="")
@@ -55,7 +56,7 @@ def retry_signals(signal_ids: Sequence[int], *, who: str, why: str) -> Done:
 def exit_now(standing_ids: Sequence[int], *, who: str, why: str, now: datetime) -> Done:
     """Let exits that wait for their next try be tried now."""
     with transaction.atomic():
-        rows = list(Standing.objects.select_for_update().filter(pk__in=standing_ids).order_by("pk"))
+        rows = list(Standing.objects.select_for_update().filter(pk__in=standing_ids).order_by("config_id"))
         due = [row for row in rows if row.exiting and row.next_exit_at is not None and row.next_exit_at > now]
         Standing.objects.filter(pk__in=[row.pk for row in due]).update(next_exit_at=now)
         write_audit(
@@ -81,12 +82,12 @@ def exit_now(standing_ids: Sequence[int], *, who: str, why: str, now: datetime) 
     return Done(changed=len(due), refused=left)
 
 
-def start_stopped_again(standing_ids: Sequence[int], *, who: str, why: str, now: datetime) -> Done:
-    """Let stopped configs copy again, their stops measured from now on."""
+def start_stopped_again(standing_ids: Sequence[int], *, who: str, why: str) -> Done:
+    """Let stopped configs copy again, their stops measured from the next look on."""
     with transaction.atomic():
-        rows = list(Standing.objects.select_for_update().filter(pk__in=standing_ids).order_by("pk"))
+        rows = list(Standing.objects.select_for_update().filter(pk__in=standing_ids).order_by("config_id"))
         stopped = [row for row in rows if row.stopped_at is not None]
-        start_again([row.config_id for row in stopped], now=now)
+        start_again([row.config_id for row in stopped])
         write_audit([_start(row, who=who, why=why) for row in stopped])
     left = tuple(f"Config {row.config_id} is not stopped." for row in rows if row not in stopped)
     return Done(changed=len(stopped), refused=left)

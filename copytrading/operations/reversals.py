@@ -10,7 +10,7 @@ from django.db import transaction
 
 from copytrading.models import CopyTrade
 from copytrading.operations.answers import answer, entries_of
-from copytrading.operations.books import lock_books, position_of, write_books
+from copytrading.operations.books import lock_books, write_books
 from copytrading.operations.commissions import reverse_commissions
 from copytrading.operations.moves import Move
 from copytrading.operations.outcomes import give_back_budgets, take_moves
@@ -50,7 +50,7 @@ def reverse_fills(rows: Sequence[CopyTrade], *, refusal: Refusal, now: datetime)
 
 
 def _answer_all(rows: Sequence[CopyTrade], now: datetime) -> None:
-    books = lock_books(position_of(row) for row in rows)
+    books = lock_books(rows)
     entries = entries_of([row.pk for row in rows])
     for row in rows:
         mine = entries.get(row.pk, ())

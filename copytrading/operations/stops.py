@@ -31,17 +31,19 @@ class Watched:
     terms: StopTerms
     money_micros: int
     shares: tuple[tuple[int, int], ...]
-    baseline_micros: int
+    baseline_micros: int | None
     peak_micros: int
     profit_micros: int | None
+    stopped_at: datetime | None
 
 
 def watched(leader_ids: Sequence[int] | None) -> tuple[list[Watched], dict[int, str]]:
-    """Active configs with a stop not yet reached and something copied, and the conditions of their tokens.
+    """Active configs with a stop and something copied, and the conditions of their tokens.
 
-    None is every leader. Three queries; what copies did in tokens they left is summed by the database.
+    None is every leader. Those stopped already are measured too: people look at them, and start them again. Three
+    queries; what copies did in tokens they left is summed by the database.
     """
-    rows = CopyConfig.objects.filter(WANTS_STOP, active=True).exclude(standing__stopped_at__isnull=False)
+    rows = CopyConfig.objects.filter(WANTS_STOP, active=True)
     if leader_ids is not None:
         rows = rows.filter(leader_id__in=leader_ids)
     configs = {row.pk: row for row in rows.select_related("standing")}
@@ -61,24 +63,31 @@ def watched(leader_ids: Sequence[int] | None) -> tuple[list[Watched], dict[int, 
 
 
 def write_measures(measures: Sequence[tuple[Watched, Measured]], *, now: datetime) -> list[tuple[Watched, Refusal]]:
-    """Write what changed, and stop the configs whose stop is reached; those that this call stopped. One transaction."""
+    """Write what changed, and stop the configs whose stop is reached; those that this call stopped. One transaction.
+
+    A config that a person started again, or another process stopped, since it was looked at is left to the next round.
+    """
     with transaction.atomic():
-        rows = [
-            Standing(
-                config_id=each.config_id,
-                profit_micros=measured.profit_micros,
-                peak_micros=measured.peak_micros,
-                measured_at=now,
-            )
+        ids = [each.config_id for each, _measured in measures]
+        locked = Standing.objects.select_for_update().filter(config_id__in=ids).order_by("config_id")
+        columns = ("config_id", "baseline_micros", "stopped_at", "peak_micros")
+        found = {row[0]: row[1:] for row in locked.values_list(*columns)}
+        same = [
+            (each, measured, found.get(each.config_id, _UNBORN)[2])
             for each, measured in measures
+            if found.get(each.config_id, _UNBORN)[:2] == (each.baseline_micros, each.stopped_at)
         ]
-        upsert_rows(Standing, rows, unique=("config",), update=("profit_micros", "peak_micros", "measured_at"))
+        rows = [_measured_row(each, measured, peak_micros=peak, now=now) for each, measured, peak in same]
+        update = ("profit_micros", "baseline_micros", "peak_micros", "measured_at")
+        upsert_rows(Standing, rows, unique=("config",), update=update)
         return [
             (each, refusal)
-            for each, measured in measures
-            if (refusal := stop_reached(each.terms, measured, baseline_micros=each.baseline_micros)) is not None
-            and _stop(each, refusal, now=now)
+            for each, measured, _peak in same
+            if (refusal := _reached(each, measured)) is not None and _stop(each, refusal, now=now)
         ]
+
+
+_UNBORN: tuple[int, None, int] = (0, None, 0)
 
 
 def measured_of(each: Watched, prices: Mapping[int, Micros]) -> Measured | None:
@@ -86,23 +95,39 @@ def measured_of(each: Watched, prices: Mapping[int, Micros]) -> Measured | None:
     profit = profit_of(each.money_micros, each.shares, prices)
     if profit is None:
         return None
+    if each.baseline_micros is None:
+        return Measured(profit_micros=profit, peak_micros=profit)
     measured = measure(profit, baseline_micros=each.baseline_micros, peak_micros=each.peak_micros)
-    same = profit == each.profit_micros
     # The choices may have changed where the profit has not.
-    return (
-        None if same and stop_reached(each.terms, measured, baseline_micros=each.baseline_micros) is None else measured
+    return None if profit == each.profit_micros and _reached(each, measured) is None else measured
+
+
+def _reached(each: Watched, measured: Measured) -> Refusal | None:
+    if each.stopped_at is not None or each.baseline_micros is None:
+        return None
+    return stop_reached(each.terms, measured, baseline_micros=each.baseline_micros)
+
+
+def _measured_row(each: Watched, measured: Measured, *, peak_micros: int, now: datetime) -> Standing:
+    begins = each.baseline_micros is None
+    return Standing(
+        config_id=each.config_id,
+        profit_micros=measured.profit_micros,
+        baseline_micros=measured.profit_micros if begins else each.baseline_micros,
+        peak_micros=measured.peak_micros if begins else max(measured.peak_micros, peak_micros),
+        measured_at=now,
     )
 
 
-def start_again(config_ids: Iterable[int], *, now: datetime) -> int:
-    """Let stopped configs copy again, their stops measured from now on. Returns how many were stopped.
+def start_again(config_ids: Iterable[int]) -> int:
+    """Let stopped configs copy again, their stops measured from the next look on. Returns how many were stopped.
 
     An exit that is still under way ends. Who did it and why is the caller's entry in the audit log.
     """
     changed = 0
     with transaction.atomic():
         rows = Standing.objects.select_for_update().filter(config_id__in=set(config_ids), stopped_at__isnull=False)
-        for row in rows.order_by("pk"):
+        for row in rows.order_by("config_id"):
             changed += Standing.objects.filter(pk=row.pk, stopped_at=row.stopped_at).update(
                 stopped_at=None,
                 stopped_reason="",
@@ -111,9 +136,7 @@ def start_again(config_ids: Iterable[int], *, now: datetime) -> int:
                 exiting=False,
                 exit_attempts=0,
                 next_exit_at=None,
-                baseline_micros=row.profit_micros,
-                peak_micros=row.profit_micros,
-                measured_at=now,
+                baseline_micros=None,
             )
     return changed
 
@@ -133,6 +156,7 @@ def _watched(config: CopyConfig, money_micros: int, shares: tuple[tuple[int, int
         baseline_micros=standing.baseline_micros if standing else 0,
         peak_micros=standing.peak_micros if standing else 0,
         profit_micros=standing.profit_micros if standing else None,
+        stopped_at=standing.stopped_at if standing else None,
     )
 
 

@@ -163,7 +163,7 @@ def test_advance_that_may_not_be_tried_again_is_left_with_a_sentence(
 def test_stopped_config_copies_again_when_somebody_says_so() -> None:
     (standing,) = exits(1)
     idle = Standing.objects.create(config=CopyConfigFactory())
-    done = start_stopped_again([standing.pk, idle.pk], now=BEGINNING, **WHO)
+    done = start_stopped_again([standing.pk, idle.pk], **WHO)
     assert (done.changed, done.refused) == (1, (f"Config {idle.config_id} is not stopped.",))
     standing.refresh_from_db()
     assert (standing.stopped_at, standing.exiting) == (None, False)

@@ -7,6 +7,7 @@ from copytrading.operations.moves import Move
 from copytrading.operations.outcomes import record_outcomes
 from copytrading.operations.reversals import reverse_fills
 from copytrading.states import Actor, Status
+from execution.models import Position
 from guardrails.intents import Reason, Refusal
 from ledger.models import CommissionLog, ReferralVolume
 from ledger.units import ONE
@@ -46,6 +47,27 @@ def record(rows: list[CopyTrade]) -> int:
     return len(record_outcomes(moves, now=BEGINNING, tiers=TIERS))
 
 
+def held() -> dict[tuple[int, int], int]:
+    """What followers have by their positions, but for what they had before."""
+    rows = Position.objects.values_list("follower_id", "token_id", "size_micros")
+    return {(who, token): size - (1_000 * ONE if token == TOKEN else 0) for who, token, size in rows}
+
+
+def copied() -> dict[tuple[int, int], int]:
+    """The same by what their configs' copies did."""
+    rows = CopiedPosition.objects.values_list("config__follower_id", "token_id", "size_micros")
+    return {(who, token): size for who, token, size in rows}
+
+
+@pytest.mark.parametrize("run", range(3))
+def test_first_fills_of_a_token_on_two_connections_are_both_held(run: int) -> None:
+    configs = referred()
+    ours, theirs = ([order(config, "BUY", 10, token=TOKEN + 9) for config in configs] for _ in range(2))
+    race(lambda: [record(ours)], lambda: [record(theirs)])
+    assert set(copied().values()) == {20 * ONE}
+    assert {key: size for key, size in held().items() if key[1] != TOKEN} == copied()
+
+
 @pytest.mark.parametrize("run", range(3))
 def test_two_connections_that_record_the_same_followers_never_wait_for_each_other(run: int) -> None:
     configs = referred()
@@ -56,6 +78,7 @@ def test_two_connections_that_record_the_same_followers_never_wait_for_each_othe
     sizes = set(CopiedPosition.objects.values_list("token_id", "size_micros"))
     each = 2 * ROUNDS * 10 * ONE
     assert sizes == {(TOKEN, -each), (TOKEN + 1, each), (TOKEN + 2, each)}
+    assert held() == copied()
     volumes = list(ReferralVolume.objects.values_list("volume_micros", flat=True))
     assert volumes == [FOLLOWERS // 2 * 3 * 2 * ROUNDS * 6 * ONE] * 2
     assert CommissionLog.objects.count() == FOLLOWERS * 2 * ROUNDS
@@ -77,6 +100,7 @@ def test_reversals_beside_new_fills_of_the_same_followers_lose_nothing(run: int)
     each = ROUNDS * 10 * ONE
     sizes = set(CopiedPosition.objects.values_list("token_id", "size_micros"))
     assert sizes == {(TOKEN, -each), (TOKEN + 1, each), (TOKEN + 2, each)}
+    assert held() == copied()
     volumes = list(ReferralVolume.objects.values_list("volume_micros", flat=True))
     assert volumes == [FOLLOWERS // 2 * 3 * ROUNDS * 6 * ONE] * 2
     assert CommissionLog.objects.filter(state="EARNED").count() == FOLLOWERS * ROUNDS
