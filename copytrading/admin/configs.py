@@ -9,10 +9,10 @@ from django.utils.html import format_html
 
 from copytrading.admin.lists import BOTH_PEOPLE
 from copytrading.admin.tiers import TiersField, WordsField
+from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyConfigVersion
 from copytrading.operations.bulk import set_active
 from copytrading.operations.people import CHOICES, ConfigChanged, save_config
-from copytrading.summaries import summary_of
 from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, price, shares
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.units import ONE

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from copytrading import finding
+from copytrading.explain import finding
 
 PERSON = ("name", "wallet__exact")
 BOTH_PEOPLE = tuple(f"{who}__{column}" for who in ("follower", "leader") for column in PERSON)

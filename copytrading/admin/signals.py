@@ -3,8 +3,8 @@
 from django.contrib import admin
 from unfold.contrib.filters.admin import AutocompleteSelectFilter
 
-from copytrading import finding
 from copytrading.admin.lists import among_newest
+from copytrading.explain import finding
 from copytrading.models import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
 from copytrading.operations.bulk import retry_signals
 from ledger.admin import RecordAdmin, dollars, moments_of, price, shares, short

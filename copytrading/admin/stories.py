@@ -9,7 +9,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 
-from copytrading import accounts, progress
+from copytrading.explain import accounts, progress
 from copytrading.models import Follower, Leader
 from guardrails.models import Scope
 from guardrails.permissions import SET_LIMITS

@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.urls import URLPattern, path
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
 
-from copytrading import explanations, finding
 from copytrading.admin.lists import among_newest
 from copytrading.admin.why import WhyPage
+from copytrading.explain import finding, reasons
 from copytrading.models import CopyTrade, CopyTradeArchive, Follower
 from copytrading.operations.bulk import reverse_copies
 from guardrails.intents import Reason, Unit
@@ -30,7 +30,7 @@ class RefusedFor(DropdownFilter):  # type: ignore[misc]  # published without typ
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
         """Every reason that there is."""
-        return [(reason.value, explanations.title(reason)) for reason in Reason]
+        return [(reason.value, reasons.title(reason)) for reason in Reason]
 
     def queryset(
         self,

@@ -11,10 +11,10 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from copytrading.causes import Place
-from copytrading.finding import signals_of_transaction
+from copytrading.explain.causes import Place
+from copytrading.explain.finding import signals_of_transaction
+from copytrading.explain.why import Answer, Because, explain
 from copytrading.models import Follower, Signal
-from copytrading.why import Answer, Because, explain
 
 NEWEST = 15
 """Signals to pick from."""

@@ -15,7 +15,7 @@ from copytrading import states
 from copytrading.dashboard.history import History
 from copytrading.dashboard.queries import EVENTS_MAX, STORIES_MAX, Event, EventsPage, Fresh, State, fresh
 from copytrading.dashboard.status import Status, status
-from copytrading.stories import Story
+from copytrading.explain.stories import Story
 from ledger.clock import Clock, Randomness
 from ledger.db import Database
 

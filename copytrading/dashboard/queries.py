@@ -17,8 +17,8 @@ from django.utils.crypto import constant_time_compare
 
 from copytrading.dashboard.history import WINDOW_S, History, Tick
 from copytrading.dashboard.status import Status, status
+from copytrading.explain.stories import Story, newest_stories, stories_of
 from copytrading.models import DashboardEvent
-from copytrading.stories import Story, newest_stories, stories_of
 from ledger.sql import database_now
 
 EVENTS_MAX = 500

@@ -9,10 +9,10 @@ from typing import Any
 
 from django.urls import reverse
 
-from copytrading.explanations import explanation, title
+from copytrading.explain.reasons import explanation, title
+from copytrading.explain.stories import milliseconds, outcome_of, reason_text
 from copytrading.models import CopyTrade
 from copytrading.states import Status
-from copytrading.stories import milliseconds, outcome_of, reason_text
 from execution.models import Market
 from ledger.units import ONE, text_from_micros
 

@@ -22,7 +22,7 @@ from copytrading.dashboard import queries
 from copytrading.dashboard.feed import Feed
 from copytrading.dashboard.status import status
 from copytrading.dashboard.telling import tell
-from copytrading.explanations import EXPLANATIONS
+from copytrading.explain.reasons import EXPLANATIONS
 from guardrails.models import Scope, Switch
 from guardrails.pauses import SwitchName, throw_switches
 from guardrails.permissions import may_throw

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django import template
 
-from copytrading.explanations import title
+from copytrading.explain.reasons import title
 from ledger.texts import NOTHING, dollar_text, price_text, share_text
 
 register = template.Library()

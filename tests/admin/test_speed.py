@@ -13,7 +13,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from copytrading import progress
+from copytrading.explain import progress
 from copytrading.models import CopyTrade
 from ledger.admin.lists import COUNTED_MAX, BoundedPaginator, span_of
 from ledger.moments import keys_between

@@ -7,10 +7,10 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from copytrading import progress
-from copytrading.accounts import configs_of, holdings_of, holds_on, money_of, newest_signals, spending_of
+from copytrading.explain import progress
+from copytrading.explain.accounts import configs_of, holdings_of, holds_on, money_of, newest_signals, spending_of
+from copytrading.explain.progress import copies_of, spread
 from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Standing
-from copytrading.progress import copies_of, spread
 from copytrading.states import Status
 from execution.models import Market
 from guardrails.models import Breaker, Budget, Scope, Switch

@@ -10,11 +10,11 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
+from copytrading.explain.why import Answer, explain
 from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, Signal
 from copytrading.operations.archive import archive_skipped
 from copytrading.operations.people import save_config
 from copytrading.states import Status
-from copytrading.why import Answer, explain
 from guardrails.models import Switch
 from ledger.sql import database_now
 from ledger.units import ONE

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from copytrading.explain.stories import reason_text
 from copytrading.management.commands import loadmarkets
-from copytrading.stories import reason_text
 from execution.gamma import describe_market
 from execution.models import Market
 from execution.operations import Loaded, learn_markets, load_markets

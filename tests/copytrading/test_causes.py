@@ -3,8 +3,8 @@
 import pytest
 
 from config import settings
-from copytrading.causes import CAUSES, Cause, Place
-from copytrading.explanations import EXPLANATIONS
+from copytrading.explain.causes import CAUSES, Cause, Place
+from copytrading.explain.reasons import EXPLANATIONS
 from copytrading.models import CopyConfig, Follower, Leader
 from execution.models import Market
 from guardrails.intents import Reason

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from copytrading.choices import TIERS_MAX, WORDS_MAX, tiers_trouble, words_trouble
+from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig
-from copytrading.summaries import summary_of
 from ledger.units import ONE
 
 FIRST = "Copies 10 % of Lena's shares; accepts a price up to 2 % worse than the leader's."

@@ -14,7 +14,7 @@ from copytrading.dashboard.consumers import DashboardConsumer, SocketDoors
 from copytrading.dashboard.feed import Feed
 from copytrading.dashboard.queries import EVENTS_MAX, Event, Fresh, fresh, is_staff_session
 from copytrading.dashboard.status import Status, status
-from copytrading.stories import Story
+from copytrading.explain.stories import Story
 from ledger.system import SeededRandomness
 from tests.dashboard.events import payload
 from tests.doors import BEGINNING, VirtualClock

@@ -7,7 +7,7 @@ from datetime import timedelta
 from copytrading.dashboard import feed
 from copytrading.dashboard.consumers import SocketDoors
 from copytrading.dashboard.queries import EVENTS_MAX
-from copytrading.stories import Story
+from copytrading.explain.stories import Story
 from tests.dashboard.scripted import ScriptedDatabase, StandingClock, clock, database, doors, settle
 from tests.doors import BEGINNING
 

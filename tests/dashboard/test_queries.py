@@ -9,11 +9,11 @@ from django.contrib.sessions.models import Session
 
 from copytrading.dashboard import queries
 from copytrading.dashboard.status import status
+from copytrading.explain.stories import newest_stories, stories_of
 from copytrading.models import CopyConfig, CopyTrade, DashboardEvent
 from copytrading.operations.events import publish
 from copytrading.operations.leases import acquire, release
 from copytrading.states import Status
-from copytrading.stories import newest_stories, stories_of
 from guardrails.models import Breaker
 from guardrails.operations import set_switch
 from ledger.units import ONE

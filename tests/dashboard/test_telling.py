@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from copytrading.dashboard.telling import Step, Telling, tell
-from copytrading.explanations import EXPLANATIONS, UNEXPLAINED, explanation, title
+from copytrading.explain.reasons import EXPLANATIONS, UNEXPLAINED, explanation, title
 from copytrading.models import CopyTrade
 from copytrading.states import Status
 from guardrails.intents import Reason

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from copytrading.explanations import explanation, title
+from copytrading.explain.reasons import explanation, title
 from copytrading.models import CopyTrade
 from copytrading.states import Status
 from ledger.moments import keys_between

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from django.db.models import Count, Q, Sum
 
+from copytrading.explain.stories import outcome_of
+from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal, Standing
-from copytrading.stories import outcome_of
-from copytrading.summaries import summary_of
 from execution.models import Market, Position
 from guardrails.models import Breaker, Budget, Scope, SpendingLimits, Switch
 from ledger.models import CashBalance, CommissionLog

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from copytrading.causes import Cause, Place, cause_of
-from copytrading.explanations import explanation, title
+from copytrading.explain.causes import Cause, Place, cause_of
+from copytrading.explain.reasons import explanation, title
+from copytrading.explain.stories import milliseconds, outcome_of
+from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyConfigVersion, CopyTrade, CopyTradeArchive, Follower, Signal
 from copytrading.operations.attempts import ATTEMPTS_MAX
 from copytrading.states import Status
-from copytrading.stories import milliseconds, outcome_of
-from copytrading.summaries import summary_of
 from execution.models import Market
 from guardrails.models import Scope, SpendingLimits, Switch
 from guardrails.texts import amount_text
