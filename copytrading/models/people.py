@@ -172,8 +172,10 @@ class ConfigFields(models.Model):
         abstract = True
 
     def clean(self) -> None:
-        """Refuse lists that the decisions could not read. Raises ValidationError, by field."""
+        """Refuse lists that the decisions could not read, and 0 % of anything. Raises ValidationError, by field."""
+        nothing = not self.percentage_bps and self.sizing in (self.Sizing.PERCENTAGE, self.Sizing.BANKROLL)
         troubles = {
+            "percentage_bps": "Nothing would be copied: choose more than 0." if nothing else "",
             "tiers": tiers_trouble(self.tiers),
             "categories": words_trouble(self.categories),
             "keywords": words_trouble(self.keywords),

@@ -132,6 +132,7 @@ def test_bad_number_in_a_config_is_told_in_a_sentence(
         ("sell_percentage_bps", "0", "Sell at least 1 basis point of the holding."),
         ("sell_percentage_bps", "10001", "less than or equal to 10000"),
         ("stop_loss_micros", "0", "Enter at least $0.000001."),
+        ("percentage_bps", "0", "Nothing would be copied: choose more than 0."),
         ("tiers", "100: 5", "The first tier must begin at 0, so that every trade has one."),
         ("tiers", "0: 5\n0: 6", "Tier 2 must begin above tier 1."),
         ("tiers", "0: 5\nrain", "Line 2: write dollars, a colon and percent"),
