@@ -5,7 +5,8 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.templatetags.static import static
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
+from django.utils.text import format_lazy
 
 
 def _file(path: str) -> Callable[[HttpRequest], str]:
@@ -20,6 +21,24 @@ def _may_view(model: str) -> Callable[[HttpRequest], bool]:
 def _list(title: str, icon: str, model: str) -> dict[str, Any]:
     link = reverse_lazy(f"admin:{model.replace('.', '_')}_changelist")
     return {"title": title, "icon": icon, "link": link, "permission": _may_view(model)}
+
+
+def _on_dashboard(request: HttpRequest) -> bool:
+    # The theme looks for the link inside the path, and "/" is inside every path.
+    return request.path == reverse("dashboard")
+
+
+def _incidents(*, only: bool) -> dict[str, Any]:
+    """The two entries of the list of events: all of them, and the incidents."""
+    every = _list("Refusals and incidents", "report", "guardrails.guardrailevent")
+
+    def active(request: HttpRequest) -> bool:
+        return request.path == str(every["link"]) and (request.GET.get("shown") == "incidents") is only
+
+    if not only:
+        return {**every, "active": active}
+    link = format_lazy("{}?shown=incidents", every["link"])
+    return {**every, "title": "Incidents", "icon": "crisis_alert", "link": link, "active": active}
 
 
 def _group(title: str, *items: dict[str, Any]) -> dict[str, Any]:
@@ -56,7 +75,12 @@ UNFOLD: dict[str, Any] = {
         "navigation": [
             {
                 "items": [
-                    {"title": "Live dashboard", "icon": "monitoring", "link": reverse_lazy("dashboard")},
+                    {
+                        "title": "Live dashboard",
+                        "icon": "monitoring",
+                        "link": reverse_lazy("dashboard"),
+                        "active": _on_dashboard,
+                    },
                     {
                         "title": "Why was this not copied?",
                         "icon": "help",
@@ -86,7 +110,8 @@ UNFOLD: dict[str, Any] = {
                 _list("Switches", "toggle_on", "guardrails.switch"),
                 _list("Breakers", "electric_bolt", "guardrails.breaker"),
                 _list("Budgets", "savings", "guardrails.budget"),
-                _list("Refusals and incidents", "report", "guardrails.guardrailevent"),
+                _incidents(only=True),
+                _incidents(only=False),
             ),
             _group(
                 "Money",

@@ -41,6 +41,10 @@ class LastPrices:
         for signal_id, token, price, at in reversed(rows[:SIGNALS_MAX]):
             self._last_id = max(self._last_id, signal_id)
             self._heard[token] = Heard(Micros(price), at)
+        self.ask(token_ids)
+
+    def ask(self, token_ids: Iterable[int]) -> None:
+        """Read the last signal of tokens not asked about before, by the index of each. On a database thread."""
         new = set(token_ids) - self._asked
         self._asked |= new
         newest = Signal.objects.filter(token_id__in=new).values("token_id").annotate(newest=Max("pk"))
@@ -60,13 +64,13 @@ class LastPrices:
 _COLUMNS = ("token_id", "price_micros", "detected_at")
 
 
-def price_of(token_id: int, market: MarketFacts | None, last: LastPrices, quotes: KnownQuotes) -> Micros | None:
-    """What a share of this token is worth, None when nobody knows."""
+def price_of(token_id: int, market: MarketFacts | None, last: LastPrices, quotes: KnownQuotes | None) -> Micros | None:
+    """What a share of this token is worth, None when nobody knows. `quotes` is None where no books are at hand."""
     described = market.price_of(token_id) if market is not None else None
     if market is not None and market.terms.closed and described is not None:
         return described
     heard = last.of(token_id, market.complement_of(token_id) if market is not None else None)
-    quote = quotes.last(token_id)
+    quote = quotes.last(token_id) if quotes is not None else None
     # A book that is made around trades is as old as the last one that somebody wanted to copy.
     if quote is not None and quote.book.bids and (heard is None or quote.as_of >= heard.at):
         return quote.book.bids[0].price_micros
@@ -74,8 +78,19 @@ def price_of(token_id: int, market: MarketFacts | None, last: LastPrices, quotes
 
 
 def worths(
-    tokens: Mapping[int, str], markets: Mapping[str, MarketFacts], last: LastPrices, quotes: KnownQuotes
+    tokens: Mapping[int, str], markets: Mapping[str, MarketFacts], last: LastPrices, quotes: KnownQuotes | None
 ) -> dict[int, Micros]:
     """Prices of these tokens (token id to condition id); those that nobody knows are left out."""
     found = {token: price_of(token, markets.get(tokens[token]), last, quotes) for token in tokens}
     return {token: price for token, price in found.items() if price is not None}
+
+
+def worths_without_books(tokens: Mapping[int, str], markets: Mapping[str, MarketFacts]) -> dict[int, Micros]:
+    """The same where no engine runs: from the last trades of leaders and what the venue said; two queries.
+
+    The caller bounds the number of tokens. On a database thread.
+    """
+    last = LastPrices()
+    others = (markets[condition].complement_of(token) for token, condition in tokens.items() if condition in markets)
+    last.ask({*tokens, *(other for other in others if other is not None)})
+    return worths(tokens, markets, last, None)

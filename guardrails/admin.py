@@ -120,6 +120,41 @@ def _by_key(text: str) -> Q:
     return Q(scope__in=Scope.values, key=text.lower())
 
 
+INCIDENTS = tuple(
+    reason.value
+    for reason in (
+        Reason.OVERCOUNT,
+        Reason.LATE_FILL,
+        Reason.OVERSOLD,
+        Reason.REVERSED,
+        Reason.PAID_COMMISSION_REVERSED,
+        Reason.NO_SUBSCRIBERS,
+        Reason.DEAD_LETTER,
+        Reason.BREAKER_OPENED,
+        Reason.BREAKER_CLOSED,
+        Reason.EXIT_GIVEN_UP,
+    )
+)
+"""Reasons that tell something went wrong, and not only that a copy was refused."""
+
+
+class ShownFilter(admin.SimpleListFilter):
+    """Incidents apart from the many refusals."""
+
+    title = "what is shown"
+    parameter_name = "shown"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
+        """One choice beside all."""
+        return [("incidents", "Incidents only")]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002  (Django's own)
+        """What belongs to no copy, and what went wrong with one; each part by its index."""
+        if self.value() != "incidents":
+            return queryset
+        return queryset.filter(Q(reason__in=INCIDENTS) | Q(trade__isnull=True))
+
+
 class ReasonFilter(DropdownFilter):  # type: ignore[misc]  # published without types
     """Events by their reason, from the list of reasons: the table is not asked which ones it has."""
 
@@ -141,7 +176,7 @@ class GuardrailEventAdmin(RecordAdmin):
 
     columns = {"value": event_value, "limit": event_limit}
     list_display = ("created_at", "reason", event_value, event_limit, "trade_id", "subject")
-    list_filter = (ReasonFilter, moments_of("created_at"))
+    list_filter = (ShownFilter, ReasonFilter, moments_of("created_at"))
     list_filter_submit = True
     finders = (by_number("trade_id"), _by_order, _by_reason)
     search_help_text = "The number of a copy, an order hash, or a reason."

@@ -39,6 +39,30 @@ _NEEDS = {
 }
 
 
+_SAID: dict[str, tuple[str, str]] = {
+    "sizing": ("Sizing", "How a buy follows from the leader's; the fields below that name it belong to it."),
+    "percentage_bps": (
+        "Percentage (bps)",
+        "PERCENTAGE and RANGE: of the leader's shares; BANKROLL: of the own bankroll. 100 bps are 1 %.",
+    ),
+    "below_minimum": ("Below minimum", "What becomes of a copy that is smaller than the venue takes."),
+    "sell_sizing": ("Sell sizing", "How much of the own holding is sold when the leader sells."),
+    "sell_percentage_bps": (
+        "Sell percentage (bps)", "CUSTOM_PERCENT sells: part of the own holding; 100 bps are 1 %.",
+    ),
+    "sides": ("Sides", "Which of the leader's trades are copied."),
+    "direction": ("Direction", "Whether the leader's trade is copied, or the other outcome is traded against it."),
+    "slippage_bps_max": (
+        "Slippage at most (bps)", "How much worse than the leader's price an order may be; 100 bps are 1 %.",
+    ),
+    "max_days_out": ("Max days out (days)", "Do not buy in markets that end later. Empty is no bound."),
+    "on_stop": ("On stop", "What becomes of the shares that are held when a stop is reached."),
+}  # fmt: skip
+"""Labels and help of fields that are typed as they are stored."""
+
+_NOT_MONEY = ("shares_micros", "max_odds_micros")
+
+
 def _bound(label: str, text: str, **more: Any) -> DollarField:
     return DollarField(label=label, least_micros=1, help_text=f"{text} Empty is no bound.", **more)
 
@@ -73,6 +97,11 @@ class ConfigForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are ge
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            if name in _SAID:
+                field.label, field.help_text = _SAID[name]
+            elif isinstance(field, DollarField) and name not in _NOT_MONEY:
+                field.label = f"{field.label} (dollars)"
         if "seen_version" in self.fields:
             self.fields["seen_version"].initial = self.instance.version
 
@@ -160,6 +189,11 @@ class CopyConfigAdmin(RecordAdmin):
         if change:
             obj.version = form.cleaned_data["seen_version"]
         save_config(obj, changed_by=request.user.get_username())
+        if obj.sizing == CopyConfig.Sizing.PROPORTIONAL and obj.leader.bankroll_micros is None:
+            text = (
+                f"The bankroll of {obj.leader} is not known yet: until it is, PROPORTIONAL copies nothing that it buys."
+            )
+            self.message_user(request, text, messages.WARNING)
 
     def changeform_view(
         self,

@@ -7,19 +7,23 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import URLPattern, path
+from django.utils.formats import date_format
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import AutocompleteSelectFilter, DropdownFilter
+from unfold.decorators import display
 
 from copytrading.admin.lists import among_newest
 from copytrading.admin.why import WhyPage
 from copytrading.explain import finding, reasons
 from copytrading.models import CopyTrade, CopyTradeArchive, Follower
 from copytrading.operations.bulk import reverse_copies
+from copytrading.states import Status
 from guardrails.intents import Reason, Unit
 from guardrails.texts import amount_text
 from ledger.admin import Column, RecordAdmin, dollars, moments_of, price, shares, short
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.sql import database_now
-from ledger.texts import NOTHING, dollar_text, share_text
+from ledger.texts import NOTHING, dollar_text, price_text, share_text
 
 
 class RefusedFor(DropdownFilter):  # type: ignore[misc]  # published without types
@@ -43,8 +47,45 @@ class RefusedFor(DropdownFilter):  # type: ignore[misc]  # published without typ
 
 @admin.display(description="why")
 def why(trade: CopyTrade | CopyTradeArchive) -> str:
-    """Every reason and note of the row."""
-    return "; ".join(_reason_text(each) for each in trade.reasons) or NOTHING
+    """Every reason and note of the row, which may take several lines."""
+    told = "; ".join(_reason_text(each) for each in trade.reasons)
+    return format_html('<span class="why">{}</span>', told) if told else NOTHING
+
+
+@display(
+    description="status",
+    ordering="status",
+    label={
+        Status.EXECUTED.value: "success",
+        Status.FAILED.value: "danger",
+        Status.UNKNOWN.value: "warning",
+        **dict.fromkeys((each.value for each in (Status.PENDING, Status.LIVE, Status.MATCHED)), "info"),
+    },
+)  # type: ignore[untyped-decorator]
+def state(trade: CopyTrade | CopyTradeArchive) -> str:
+    """The status, as a coloured badge."""
+    return trade.status
+
+
+@admin.display(description="filled", ordering="fill_size_micros")
+def filled(trade: CopyTrade | CopyTradeArchive) -> str:
+    """Shares that were filled; nothing while there is no fill."""
+    return share_text(trade.fill_size_micros or None)
+
+
+@admin.display(description="fill price", ordering="fill_price_micros")
+def fill_price(trade: CopyTrade | CopyTradeArchive) -> str:
+    """The mean price of the fill; nothing while there is none."""
+    return price_text(trade.fill_price_micros or None)
+
+
+@admin.display(description="next look at")
+def next_look(trade: CopyTrade | CopyTradeArchive) -> str:
+    """When the venue is asked about the order again; a failed copy is final, and only watched for a late fill."""
+    if trade.next_retry_at is None:
+        return NOTHING
+    moment = date_format(trade.next_retry_at, "DATETIME_FORMAT")
+    return f"{moment} (only watched for a late fill)" if trade.status == Status.FAILED else moment
 
 
 @admin.display(description="reserved", ordering="reserved_micros")
@@ -81,8 +122,11 @@ def _reason_text(told: Mapping[str, Any]) -> str:
 
 
 COLUMNS: dict[str, Column] = {
-    **{name: shares(name) for name in ("leader_size_micros", "size_micros", "fill_size_micros", "carried_micros")},
-    **{name: price(name) for name in ("leader_price_micros", "limit_micros", "tick_micros", "fill_price_micros")},
+    **{name: shares(name) for name in ("leader_size_micros", "size_micros", "carried_micros")},
+    **{name: price(name) for name in ("leader_price_micros", "limit_micros", "tick_micros")},
+    "fill_size_micros": filled,
+    "fill_price_micros": fill_price,
+    "next_retry_at": next_look,
     "reserved_micros": reserved,
     "maker_amount": maker_amount,
     "taker_amount": taker_amount,
@@ -109,15 +153,15 @@ class CopyTradeAdmin(RecordAdmin):
     list_display = (
         "id",
         "decided_at",
-        "status",
+        state,
         "follower",
         "leader",
         "side",
+        why,
         shares("size_micros"),
         price("limit_micros"),
-        shares("fill_size_micros"),
-        price("fill_price_micros"),
-        why,
+        filled,
+        fill_price,
         dollars("fee_micros"),
         short("token_id"),
         short("order_hash"),
@@ -150,7 +194,7 @@ class CopyTradeArchiveAdmin(RecordAdmin):
     """Old copies that were never made."""
 
     columns = COLUMNS
-    list_display = ("trade_id", "archived_at", "status", "follower_id", "leader_id", "side", short("token_id"), why)
+    list_display = ("trade_id", "archived_at", state, "follower_id", "leader_id", "side", short("token_id"), why)
     list_filter = (moments_of("archived_at"),)
     finders = finding.ARCHIVE_FINDERS
     search_help_text = "The number of a copy, or an order hash."

@@ -3,13 +3,22 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from copytrading.models import CopyConfig, Leader, ShardLease
+from django.db.models import Count, Min, QuerySet
+
+from copytrading.models import CopyConfig, CopyTrade, Leader, ShardLease
+from copytrading.states import Status as CopyStatus
 from guardrails.models import Breaker, Scope, Switch
 from ledger.sql import database_now
 
 LEASES_MAX = 64
 SWITCHES_MAX = 100
 BREAKERS_MAX = 100
+
+WAITING_MAX = 1_000
+"""Orders that are counted in each state; a page says "at least" when there are so many."""
+
+WAITING_FOR_ANSWER = (CopyStatus.UNKNOWN, CopyStatus.PENDING, CopyStatus.LIVE, CopyStatus.MATCHED)
+"""The states of an order whose end is not known yet, what wants a person's look first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +59,16 @@ class BreakerOpen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingOrders:
+    """Orders without an end, in one state: how many (at most WAITING_MAX are counted), and since when the oldest is."""
+
+    status: str
+    count: int
+    more: bool
+    oldest_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
     """Who runs and what is switched off now, by the database's clock. The last two say what a newcomer lacks."""
 
@@ -57,13 +76,14 @@ class Status:
     paused: bool
     switches: tuple[SwitchOn, ...]
     breakers: tuple[BreakerOpen, ...]
+    waiting: tuple[WaitingOrders, ...]
     shards: tuple[Shard, ...]
     has_leaders: bool
     has_configs: bool
 
 
 def status() -> Status:
-    """The status now; five small queries, whatever the rows."""
+    """The status now; six small queries, whatever the rows."""
     found = switches_on()
     now, has_leaders, has_configs = _now_and_people()
     return Status(
@@ -71,6 +91,7 @@ def status() -> Status:
         paused=any(each.kind == Switch.Kind.PAUSE and each.scope == Scope.GLOBAL for each in found),
         switches=found,
         breakers=breakers_open(),
+        waiting=orders_waiting(),
         shards=_shards(now),
         has_leaders=has_leaders,
         has_configs=has_configs,
@@ -102,6 +123,27 @@ def breakers_open() -> tuple[BreakerOpen, ...]:
         )
         for row in rows
     )
+
+
+def orders_waiting() -> tuple[WaitingOrders, ...]:
+    """The orders without an end by state, those that are being asked about first; one query.
+
+    Each part reads at most WAITING_MAX rows, in the order of `trade_status_expires`: the oldest are always among them.
+    """
+    first, *others = (_waiting_in(status) for status in WAITING_FOR_ANSWER)
+    found = {status: (count, oldest) for status, count, oldest in first.union(*others, all=True)}
+    return tuple(
+        WaitingOrders(status=status, count=count, more=count == WAITING_MAX, oldest_at=oldest)
+        for status in WAITING_FOR_ANSWER
+        for count, oldest in [found.get(status, (0, None))]
+        if oldest is not None
+    )
+
+
+def _waiting_in(status: CopyStatus) -> QuerySet[CopyTrade, tuple[str, int, datetime]]:
+    oldest = CopyTrade.objects.filter(status=status).order_by("expires_at").values("pk")[:WAITING_MAX]
+    rows = CopyTrade.objects.filter(pk__in=oldest).values_list("status")
+    return rows.annotate(count=Count("pk"), oldest=Min("decided_at"))
 
 
 def _now_and_people() -> tuple[datetime, bool, bool]:

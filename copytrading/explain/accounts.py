@@ -12,7 +12,9 @@ from django.db.models import Count, Q, Sum
 from copytrading.explain.stories import outcome_of
 from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal, Standing
+from copytrading.prices import worths_without_books
 from execution.models import Market, Position
+from execution.queries import markets as facts_of_markets
 from guardrails.models import Breaker, Budget, Scope, SpendingLimits, Switch
 from ledger.models import CashBalance, CommissionLog
 from ledger.units import ONE
@@ -117,7 +119,7 @@ class Hold:
 
 
 def money_of(follower_id: int) -> Money:
-    """Cash, profit, fees, positions and commissions of a follower; seven queries."""
+    """Cash, profit, fees, positions and commissions of a follower; ten queries, POSITIONS_MAX positions at most."""
     cash = CashBalance.objects.filter(follower_id=follower_id).first()
     sums = Position.objects.filter(follower_id=follower_id).aggregate(
         realised=Sum("realised_micros"), fees=Sum("fees_micros"), open=Count("pk", filter=Q(size_micros__gt=0))
@@ -168,11 +170,11 @@ def configs_of(**person: int) -> tuple[Copying, ...]:
     return tuple(_copying(row) for row in rows.order_by("-active", "pk")[:CONFIGS_MAX])
 
 
-def profit_of_leader(leader_id: int) -> tuple[int, int]:
-    """What all copies of a leader have earned as last measured, and of how many configs; one query."""
+def profit_of_leader(leader_id: int) -> tuple[int | None, int]:
+    """What all copies of a leader have earned as last measured (None: never), and of how many configs; one query."""
     rows = Standing.objects.filter(config__leader_id=leader_id)
     sums = rows.aggregate(profit=Sum("profit_micros"), configs=Count("pk"))
-    return sums["profit"] or 0, sums["configs"]
+    return sums["profit"], sums["configs"]
 
 
 def newest_signals(leader_id: int) -> tuple[Heard, ...]:
@@ -225,7 +227,9 @@ def _commission(**person: int) -> int:
 
 
 def _valued(rows: Sequence[tuple[str, int, int, int]]) -> tuple[Holding, ...]:
-    markets = _markets({condition for condition, _token, _size, _cost in rows})
+    conditions = {token: condition for condition, token, _size, _cost in rows}
+    markets = _markets(conditions.values())
+    prices = worths_without_books(conditions, facts_of_markets(conditions.values()))
     return tuple(
         Holding(
             market=_title(condition, markets),
@@ -233,19 +237,10 @@ def _valued(rows: Sequence[tuple[str, int, int, int]]) -> tuple[Holding, ...]:
             token_id=token,
             size_micros=size,
             cost_micros=cost,
-            worth_micros=_worth(token, size, markets.get(condition)),
+            worth_micros=size * prices[token] // ONE if token in prices else None,
         )
         for condition, token, size, cost in rows
     )
-
-
-def _worth(token: int, size: int, market: Market | None) -> int | None:
-    if market is None:
-        return None
-    price = {market.first_token_id: market.first_price_micros, market.second_token_id: market.second_price_micros}.get(
-        token
-    )
-    return None if price is None else size * price // ONE
 
 
 def _markets(conditions: Iterable[str]) -> dict[str, Market]:

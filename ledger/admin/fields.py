@@ -62,4 +62,4 @@ def typed_micros(text: str) -> int:
     try:
         return micros_from_text(text.lstrip("$").replace(",", ""))
     except AmountError as error:
-        raise ValidationError(f"{error}.") from error
+        raise ValidationError(f"Enter at most {dollar_text(MAX_MICROS)}.") from error

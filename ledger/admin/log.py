@@ -11,18 +11,24 @@ from django.utils.html import format_html, format_html_join
 from ledger.admin.lists import moments_of
 from ledger.admin.records import RecordAdmin
 from ledger.models import AuditEntry
-from ledger.texts import NOTHING
+from ledger.texts import NOTHING, dollar_text, percent_text, price_text, share_text
 
 SHOWN_MAX = 3
-"""Changes that one line of the list tells."""
+"""Changes that one line of the list tells; the others are in its tooltip and on the entry's page."""
+
+_PRICES = ("price_micros", "odds_micros", "tick_micros")
+_SHARES = ("shares_micros", "size_micros")
 
 
 @admin.display(description="change")
 def change_text(entry: AuditEntry) -> str:
     """The first fields that changed, each as `name: before → after`."""
     names = list({**entry.before, **entry.after})
-    told = [f"{name}: {_told(entry.before, name)} → {_told(entry.after, name)}" for name in names[:SHOWN_MAX]]
-    return "; ".join(told) + (f"; and {len(names) - SHOWN_MAX} more" if len(names) > SHOWN_MAX else "") or NOTHING
+    told = [f"{_name(name)}: {_told(entry.before, name)} → {_told(entry.after, name)}" for name in names]
+    shown, more = "; ".join(told[:SHOWN_MAX]), told[SHOWN_MAX:]
+    if not more:
+        return shown or NOTHING
+    return format_html('{}; <span title="{}">and {} more</span>', shown, "; ".join(more), len(more))
 
 
 @admin.display(description="change")
@@ -32,7 +38,7 @@ def change_table(entry: AuditEntry) -> str:
     rows = format_html_join(
         "",
         "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>",
-        ((name, _told(entry.before, name), _told(entry.after, name)) for name in names),
+        ((_name(name), _told(entry.before, name), _told(entry.after, name)) for name in names),
     )
     return format_html(
         "<table class='told'><thead><tr><th>Field</th><th>Before</th><th>After</th></tr></thead>{}</table>", rows
@@ -40,8 +46,33 @@ def change_table(entry: AuditEntry) -> str:
 
 
 def _told(values: Mapping[str, Any], name: str) -> str:
+    """A value for people; the entry itself keeps what was stored."""
     value = values.get(name, "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _number(value, name)
+    if value is None:
+        return "none"
+    if name == "tiers" and isinstance(value, list) and all(_is_tier(each) for each in value):
+        return ", ".join(f"{percent_text(bps)} from {dollar_text(micros)}" for micros, bps in value) or NOTHING
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _is_tier(each: Any) -> bool:
+    return isinstance(each, list) and len(each) == 2 and all(isinstance(part, int) for part in each)
+
+
+def _number(value: int, name: str) -> str:
+    if name.endswith(_PRICES):
+        return price_text(value)
+    if name.endswith(_SHARES):
+        return f"{share_text(value)} shares"
+    if name.endswith("_micros"):
+        return dollar_text(value)
+    return str(value)
+
+
+def _name(name: str) -> str:
+    return name.removesuffix("_micros")
 
 
 def _by_subject(text: str) -> Q | None:

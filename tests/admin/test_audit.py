@@ -206,4 +206,4 @@ def test_log_is_searched_by_who_and_by_what(admin_client: Client, text: str, fou
 def test_list_of_the_log_tells_the_first_changes(admin_client: Client) -> None:
     before, after = {"name": "a", "limit": ONE}, {"name": "<b>", "limit": None}
     AuditEntry.objects.create(actor="olga", action="change", subject="x.y", before=before, after=after)
-    assert "name: a → &lt;b&gt;; limit: 1000000 → null" in read(admin_client, AuditEntry)
+    assert "name: a → &lt;b&gt;; limit: 1000000 → none" in read(admin_client, AuditEntry)

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Iterator
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, User
 from django.urls import reverse
 from selenium import webdriver
 
 from copytrading.models import CopyConfig, CopyTrade
 from tests.admin.pages import address
 from tests.dashboard.webserver import WebServer
+from tests.factories import CopyTradeFactory
 
 pytest_plugins = ("tests.dashboard.desk",)
 pytestmark = pytest.mark.browser
@@ -47,6 +48,7 @@ def pages() -> Iterator[str]:
     yield address(CopyTrade, "change", trade.pk)
     yield address(CopyConfig, "changelist")
     yield address(CopyConfig, "change", config.pk)
+    yield address(Group, "change", Group.objects.get(name="Operator").pk)
     yield reverse("admin:copytrading_follower_story", args=[trade.follower_id]) + "?window=all"
     yield reverse("admin:copytrading_leader_story", args=[trade.leader_id]) + "?window=all"
     yield reverse("admin:copytrading_why") + f"?signal={trade.signal_id}&follower={trade.follower_id}"
@@ -76,3 +78,34 @@ def test_stories_follow_the_colours_of_the_system(
     script = "return getComputedStyle(document.querySelector('.story section')).backgroundColor"
     card = signed_in.execute_script(script)
     assert (card != "rgb(255, 255, 255)") is darker
+
+
+def right_edge(driver: webdriver.Chrome, selector: str) -> float:
+    """How far right the furthest of these elements reaches, in pixels of the screen."""
+    script = """
+        const rights = [...document.querySelectorAll(arguments[0])].map(each => each.getBoundingClientRect().right);
+        return Math.max(...rights)"""
+    edge = driver.execute_script(script, selector)
+    assert edge, f"no {selector}"
+    return float(edge)
+
+
+def test_reasons_and_chooser_of_permissions_are_whole_on_a_laptop(
+    server: WebServer, signed_in: webdriver.Chrome
+) -> None:
+    show(signed_in, width=1280, scheme="light")
+    signed_in.get(server.url + address(CopyTrade, "changelist"))
+    assert right_edge(signed_in, "#result_list .why") <= 1280
+    signed_in.get(server.url + address(Group, "change", Group.objects.get(name="Operator").pk))
+    assert right_edge(signed_in, ".selector, .selector select") <= 1280
+
+
+def test_number_of_the_current_page_is_light_on_dark(server: WebServer, signed_in: webdriver.Chrome) -> None:
+    CopyTradeFactory.create_batch(60, config=CopyConfig.objects.order_by("pk")[0])
+    show(signed_in, width=1280, scheme="dark")
+    signed_in.get(server.url + address(CopyTrade, "changelist"))
+    script = """
+        const spans = [...document.querySelectorAll("span")];
+        const number = spans.find(each => each.className === "font-medium text-primary-600");
+        return getComputedStyle(number).color"""
+    assert signed_in.execute_script(script) == "rgb(63, 199, 181)"

@@ -13,8 +13,10 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from copytrading.dashboard.status import orders_waiting
 from copytrading.explain import progress
 from copytrading.models import CopyTrade
+from copytrading.states import Status
 from ledger.admin.lists import COUNTED_MAX, BoundedPaginator, span_of
 from ledger.moments import keys_between
 from ledger.sql import database_now
@@ -22,7 +24,7 @@ from tests.admin.clones import clone
 from tests.admin.pages import address, read
 from tests.admin.seeding import seed_copies
 from tests.doors import BEGINNING
-from tests.factories import CopyTradeFactory
+from tests.factories import CopyTradeFactory, trade_in
 
 pytestmark = [
     pytest.mark.django_db,
@@ -96,6 +98,16 @@ def test_no_page_scans_the_copies(admin_client: Client) -> None:
         if "copytrading_copytrade" in sql and sql.startswith("SELECT") and _scans(sql)
     ]
     assert scanning == []
+
+
+@pytest.mark.postgres
+def test_orders_under_way_are_counted_without_scanning_the_copies() -> None:
+    seed_copies(50_000)
+    trade_in(Status.UNKNOWN)
+    with CaptureQueriesContext(connection) as asked:
+        (told,) = orders_waiting()
+    assert (told.status, told.count) == ("UNKNOWN", 1)
+    assert not _scans(asked[-1]["sql"])
 
 
 @pytest.mark.postgres

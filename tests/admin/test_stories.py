@@ -131,6 +131,18 @@ def test_profit_of_open_positions_counts_those_whose_price_is_known(fay: Followe
     assert {each.outcome: each.profit_micros for each in money.holdings} == {"Yes": 50 * ONE, "No": None}
 
 
+def test_open_positions_are_worth_what_leaders_last_paid_when_the_market_says_nothing(fay: Follower) -> None:
+    market = MarketFactory(first_price_micros=None, second_price_micros=None)
+    fields = {"condition_id": market.condition_id, "token_id": market.first_token_id}
+    for number, price in enumerate((900_000, 750_000)):
+        SignalFactory(price_micros=price, detected_at=BEGINNING + timedelta(seconds=number), **fields)
+    for token in (market.first_token_id, market.second_token_id):
+        PositionFactory(follower=fay, token_id=token, condition_id=market.condition_id)
+    money = money_of(fay.pk)
+    assert {each.outcome: each.profit_micros for each in money.holdings} == {"Yes": 50 * ONE, "No": -50 * ONE}
+    assert (money.unrealised_micros, money.unpriced) == (0, 0)
+
+
 def test_commissions_are_told_as_earned_and_as_caused_without_those_reversed(fay: Follower) -> None:
     for number, state in enumerate(("EARNED", "PAID", "REVERSED")):
         trade = trade_in(Status.EXECUTED)
@@ -194,6 +206,12 @@ def test_known_holdings_of_a_leader_are_valued(lena: Leader) -> None:
         )
     (holding,) = holdings_of(lena.pk)
     assert (holding.outcome, holding.worth_micros) == ("No", 100 * ONE)
+
+
+def test_profit_of_a_leader_that_nobody_measured_is_unknown(admin_client: Client, fay_config: CopyConfig) -> None:
+    assert "no config of its followers was measured yet" in story(admin_client, "leader", fay_config.leader_id)
+    Standing.objects.create(config=fay_config, profit_micros=-5 * ONE, peak_micros=0)
+    assert "-$5.00" in story(admin_client, "leader", fay_config.leader_id)
 
 
 # --- The pages ----------------------------------------------------------------------------------------

@@ -50,7 +50,16 @@ class StandingClock(VirtualClock):
         self.advance(max(0.0, until - self.monotonic_ms() / 1_000))
 
 
-NOBODY = Status(now=BEGINNING, paused=False, switches=(), breakers=(), shards=(), has_leaders=True, has_configs=True)
+NOBODY = Status(
+    now=BEGINNING,
+    paused=False,
+    switches=(),
+    breakers=(),
+    waiting=(),
+    shards=(),
+    has_leaders=True,
+    has_configs=True,
+)
 
 
 class ScriptedDatabase:

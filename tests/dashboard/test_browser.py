@@ -63,6 +63,19 @@ def test_skipped_copy_says_why(open_screen: Screen) -> None:
     open_screen.shows("newest", "Below minimum (value 3.2, limit 5); Max odds (value 0.97, limit 0.95)")
 
 
+def test_orders_that_are_being_asked_about_are_counted_and_lead_to_their_list(open_screen: Screen) -> None:
+    open_screen.shows("waiting", "None: every order has its answer.")
+    for trade in (trade_in(Status.UNKNOWN), trade_in(Status.UNKNOWN), trade_in(Status.MATCHED)):
+        told(trade)
+    open_screen.shows("waiting", "2 orders are being asked about")
+    open_screen.shows("waiting", "the oldest for")
+    open_screen.shows("waiting", "1 matched order waits for its confirmation")
+    link = open_screen.find("#waiting a")
+    assert str(link.get_attribute("href")).endswith("/admin/copytrading/copytrade/?status__exact=UNKNOWN")
+    assert open_screen.find("#waiting .chip").text == "No answer"
+    assert "skipped" in str(open_screen.find("#waiting .chip").get_attribute("class"))
+
+
 def test_copy_that_moves_keeps_one_row(open_screen: Screen) -> None:
     trade = told(trade_in(Status.PENDING))
     open_screen.shows("newest", "waiting for the answer")

@@ -8,7 +8,8 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.models import Session
 
 from copytrading.dashboard import queries
-from copytrading.dashboard.status import status
+from copytrading.dashboard import status as dashboard_status
+from copytrading.dashboard.status import orders_waiting, status
 from copytrading.explain.stories import newest_stories, stories_of
 from copytrading.models import CopyConfig, CopyTrade, DashboardEvent
 from copytrading.operations.events import publish
@@ -169,7 +170,7 @@ def test_delay_is_from_detection_to_the_fill() -> None:
 def test_state_costs_the_same_whatever_the_rows(django_assert_max_num_queries: Any) -> None:
     CopyTradeFactory.create_batch(12)
     publish_many(20)
-    with django_assert_max_num_queries(11):
+    with django_assert_max_num_queries(12):
         assert len(queries.state().newest) == 12
 
 
@@ -184,7 +185,7 @@ def test_events_cost_the_same_whatever_their_number(django_assert_num_queries: A
         tick(newest=[trade.pk])
     with django_assert_num_queries(4):
         assert len(queries.fresh(0).events) == 23
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(10):
         assert len(queries.events_after(0).newest) == 23
 
 
@@ -233,3 +234,22 @@ def test_session_ends_when_the_account_changes(olga: User, session_of: Any, chan
 def publish_many(number: int) -> None:
     rows = [DashboardEvent(sequence=sequence, kind="tick", payload={}) for sequence in range(1, number + 1)]
     DashboardEvent.objects.bulk_create(rows)
+
+
+def test_orders_without_an_end_are_counted_by_state_with_the_oldest(django_assert_num_queries: Any) -> None:
+    for minutes, found in ((3, Status.UNKNOWN), (9, Status.UNKNOWN), (1, Status.LIVE), (5, Status.EXECUTED)):
+        moment = BEGINNING - timedelta(minutes=minutes)
+        trade_in(found, decided_at=moment, expires_at=moment + timedelta(minutes=10))
+    with django_assert_num_queries(1):
+        told = orders_waiting()
+    assert [(each.status, each.count, each.more) for each in told] == [("UNKNOWN", 2, False), ("LIVE", 1, False)]
+    assert [(BEGINNING - each.oldest_at) // timedelta(minutes=1) for each in told] == [9, 1]
+
+
+def test_more_orders_than_are_counted_are_said_to_be_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dashboard_status, "WAITING_MAX", 2)
+    for minutes in (1, 7, 4):
+        moment = BEGINNING - timedelta(minutes=minutes)
+        trade_in(Status.UNKNOWN, decided_at=moment, expires_at=moment + timedelta(minutes=10))
+    (told,) = orders_waiting()
+    assert (told.count, told.more, told.oldest_at) == (2, True, BEGINNING - timedelta(minutes=7))

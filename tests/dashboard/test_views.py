@@ -54,7 +54,9 @@ def test_page_forbids_everything_that_is_not_its_own(client: Client, olga: User)
 @pytest.mark.django_db
 def test_page_offers_the_switch_only_to_those_who_may(client: Client, olga: User) -> None:
     client.force_login(olga)
-    assert b"switch-button" not in client.get("/").content
+    page = client.get("/").content
+    assert b"switch-button" not in page
+    assert b"Your account may look at this page, but not pause; an administrator can give it a role." in page
 
 
 @pytest.mark.django_db

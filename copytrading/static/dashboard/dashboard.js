@@ -1,7 +1,7 @@
 // The dashboard: what is heard over the link becomes the picture, and the picture is drawn a few times a second.
 
 import { Chart, sparkline } from "./chart.js";
-import { ago, at, bars, breakers, milliseconds, number, outcomes, rate, shards, switches, text, timeOfDay } from "./draw.js";
+import { ago, at, bars, breakers, milliseconds, number, outcomes, rate, shards, switches, text, timeOfDay, waiting } from "./draw.js";
 import { Link } from "./link.js";
 import { Picture, countOf, ended, gauge, percentile } from "./picture.js";
 import { StoryDialog } from "./story.js";
@@ -202,6 +202,7 @@ function draw() {
   if (!picture.status) return;
   shards(at("shards"), picture.status.shards, { now: picture.now(), gauges: picture.gauges().gauges });
   breakers(at("breakers"), picture.status.breakers, picture.now());
+  waiting(at("waiting"), picture.status.waiting, { now: picture.now(), url: page.copiesUrl });
   const still = holdList();
   if (performance.now() - chartedAt >= CHARTS_MS && !document.hidden) {
     chartedAt = performance.now();

@@ -102,6 +102,28 @@ export function shards(list, found, { now, gauges }) {
   fill(list, items.length ? items : [make("li", { className: "empty" }, "No supervisor has run yet.")]);
 }
 
+const WAITING = {
+  UNKNOWN: { words: ["order is being asked about", "orders are being asked about"], state: ["skipped", "No answer"] },
+  PENDING: { words: ["order waits for the venue's answer", "orders wait for the venue's answer"], state: ["off", "Sent"] },
+  LIVE: { words: ["order rests at the venue", "orders rest at the venue"], state: ["off", "Resting"] },
+  MATCHED: { words: ["matched order waits for its confirmation", "matched orders wait for their confirmation"], state: ["off", "Matched"] },
+};
+
+// Orders whose end is not known yet, each state with a link to its copies. A line stays the same node while its age
+// counts up, so that its link can be clicked and keeps the focus.
+export function waiting(list, found, { now, url }) {
+  const items = found.map(({ status, count, more, oldest_at }) => {
+    const { words, state } = WAITING[status];
+    const item = list.querySelector(`[data-status="${status}"]`) ?? row(make("a", { href: `${url}?status__exact=${status}` }), state, "");
+    item.dataset.status = status;
+    text(item.querySelector("a"), `${more ? "at least " : ""}${number(count)} ${words[count === 1 ? 0 : 1]}`);
+    text(item.querySelector(".detail"), `${count === 1 ? "for" : "the oldest for"} ${ago(now - Date.parse(oldest_at))}`);
+    return item;
+  });
+  if (!items.length) fill(list, [make("li", { className: "empty" }, "None: every order has its answer.")]);
+  else if (items.length !== list.children.length || items.some((item, index) => item !== list.children[index])) list.replaceChildren(...items);
+}
+
 const whom = ({ scope, key }) => (scope === "GLOBAL" ? "everything" : `${scope.toLowerCase()} ${key}`);
 
 export function switches(list, found) {

@@ -1,0 +1,149 @@
+"""What a newcomer reads in the lists: where they are, what happened, in people's units."""
+
+import re
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from copytrading.models import CopyConfig, CopyTrade
+from copytrading.states import Status
+from guardrails.models import GuardrailEvent
+from ledger.models import AuditEntry
+from ledger.units import ONE
+from tests.admin.pages import address, read
+from tests.admin.test_people import config_form
+from tests.doors import BEGINNING
+from tests.factories import CopyTradeFactory, trade_in
+
+pytestmark = [
+    pytest.mark.django_db,
+    # whitenoise, before the first `collectstatic`
+    pytest.mark.filterwarnings("ignore:No directory at:UserWarning"),
+]
+
+EVENTS = address(GuardrailEvent, "changelist")
+
+
+def marked(page: str) -> list[str]:
+    """The addresses of the sidebar that are highlighted."""
+    links = re.findall(r"<a href=\"([^\"]+)\"([^>]*)>", page)
+    return [link for link, rest in links if re.search(r"class=\"[^\"]*\bactive\b", rest)]
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        (address(CopyTrade, "changelist"), [address(CopyTrade, "changelist")]),
+        (reverse("admin:index"), []),
+        (EVENTS, [EVENTS]),
+        (f"{EVENTS}?shown=incidents", [f"{EVENTS}?shown=incidents"]),
+    ],
+)
+def test_sidebar_marks_only_where_one_is(admin_client: Client, url: str, expected: list[str]) -> None:
+    assert marked(admin_client.get(url).content.decode()) == expected
+
+
+def cell(page: str, name: str) -> str:
+    """The text of the only row's cell."""
+    (found,) = re.findall(rf'<td class="[^"]*field-{name}\b[^"]*"[^>]*>(.*?)</td>', page, re.DOTALL)
+    return " ".join(re.sub(r"<[^>]+>", " ", found).split())
+
+
+def test_copy_without_a_fill_shows_no_price(admin_client: Client) -> None:
+    trade_in(Status.FAILED)
+    page = read(admin_client, CopyTrade)
+    assert (cell(page, "filled"), cell(page, "fill_price")) == ("-", "-")
+
+
+def test_copy_with_a_fill_shows_it(admin_client: Client) -> None:
+    trade_in(Status.EXECUTED)
+    assert cell(read(admin_client, CopyTrade), "fill_price") == "0.50"
+
+
+@pytest.mark.parametrize(
+    ("status", "colour"), [(Status.EXECUTED, "green"), (Status.FAILED, "red"), (Status.UNKNOWN, "orange")]
+)
+def test_status_is_a_badge_with_its_colour_in_light_and_dark(admin_client: Client, status: Status, colour: str) -> None:
+    trade_in(status)
+    badge = re.search(rf'<span class="([^"]*)"[^>]*>\s*{status.value}\s*<', read(admin_client, CopyTrade))
+    assert badge is not None
+    assert {f"bg-{colour}-100", f"dark:text-{colour}-400"} <= set(badge[1].split())
+
+
+@pytest.mark.parametrize(("status", "watched"), [(Status.FAILED, True), (Status.UNKNOWN, False)])
+def test_failed_copy_is_watched_and_not_tried_again(admin_client: Client, status: Status, watched: bool) -> None:
+    trade = trade_in(status)
+    CopyTrade.objects.filter(pk=trade.pk).update(next_retry_at=BEGINNING)
+    page = read(admin_client, CopyTrade, "change", trade.pk)
+    assert "Next look at" in page
+    assert ("only watched for a late fill" in page) is watched
+
+
+def test_incidents_are_listed_without_the_many_refusals(admin_client: Client) -> None:
+    trade = CopyTradeFactory()
+    for reason, copy in (("MAX_ODDS", trade), ("OVERSOLD", trade), ("STOP_LOSS", None)):
+        GuardrailEvent.objects.create(reason=reason, trade=copy)
+    page = read(admin_client, GuardrailEvent, shown="incidents")
+    listed = re.findall(r"field-reason\b.*?>\s*(?:<a[^>]*>)?\s*([A-Z_]+)", page, re.DOTALL)
+    assert sorted(listed) == ["OVERSOLD", "STOP_LOSS"]
+
+
+def test_reasons_of_failures_lead_to_their_copies(admin_client: Client, fay_config: CopyConfig) -> None:
+    trade = trade_in(Status.FAILED, config=fay_config)
+    CopyTrade.objects.filter(pk=trade.pk).update(reasons=[{"reason": "NO_FILL"}])
+    GuardrailEvent.objects.create(reason="NO_FILL", trade=trade)
+    url = reverse("admin:copytrading_follower_story", args=[fay_config.follower_id])
+    page = admin_client.get(url, {"window": "all"}).content.decode()
+    query = f"follower__id__exact={fay_config.follower_id}&amp;reason=NO_FILL"
+    assert f"{address(CopyTrade, 'changelist')}?{query}" in page
+    copies = read(admin_client, CopyTrade, follower__id__exact=str(fay_config.follower_id), reason="NO_FILL")
+    assert address(CopyTrade, "change", trade.pk) in copies
+
+
+def test_log_tells_amounts_in_peoples_units_and_keeps_them_as_stored(admin_client: Client) -> None:
+    # In the order in which Postgres keeps keys.
+    before = {"shares_micros": 2_500_000, "percentage_bps": 10, "max_odds_micros": 950_000, "max_trade_micros": None}
+    after = {
+        "shares_micros": 3 * ONE,
+        "percentage_bps": 20,
+        "max_odds_micros": 900_000,
+        "max_trade_micros": 1_234_500_000,
+    }
+    entry = AuditEntry.objects.create(actor="olga", action="change", subject="x.y", before=before, after=after)
+    page = read(admin_client, AuditEntry)
+    assert "shares: 2.5 shares → 3 shares; percentage_bps: 10 → 20; max_odds: 0.95 → 0.90; " in page
+    assert 'title="max_trade: none → $1,234.50">and 1 more<' in page
+    assert "$1,234.50" in read(admin_client, AuditEntry, "change", entry.pk)
+    entry.refresh_from_db()
+    assert entry.after == after
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [([[0, 1_000], [50_000_000, 250]], "10 % from $0.00, 2.5 % from $50.00"), ([["odd"]], "[[&quot;odd&quot;]]")],
+)
+def test_log_tells_tiers_in_words_when_they_are_some(admin_client: Client, stored: object, told: str) -> None:
+    AuditEntry.objects.create(
+        actor="olga", action="change", subject="x.y", before={"tiers": []}, after={"tiers": stored}
+    )
+    assert f"tiers: - → {told}" in read(admin_client, AuditEntry)
+
+
+def test_config_says_its_units(admin_client: Client, fay_config: CopyConfig) -> None:
+    page = read(admin_client, CopyConfig, "change", fay_config.pk)
+    for label in ("Percentage (bps)", "Slippage at most (bps)", "Max trade (dollars)", "Max days out (days)"):
+        assert label in page
+
+
+@pytest.mark.parametrize(("bankroll_micros", "warned"), [(None, True), (10**9, False)])
+def test_proportional_config_of_a_leader_without_a_known_bankroll_warns(
+    admin_client: Client, fay_config: CopyConfig, bankroll_micros: int | None, warned: bool
+) -> None:
+    leader = fay_config.leader
+    type(leader).objects.filter(pk=leader.pk).update(bankroll_micros=bankroll_micros)
+    form = config_form(fay_config, sizing="PROPORTIONAL")
+    page = admin_client.post(address(CopyConfig, "change", fay_config.pk), form, follow=True).content.decode()
+    fay_config.refresh_from_db()
+    assert fay_config.sizing == "PROPORTIONAL"
+    assert ("The bankroll of Lena is not known yet" in page) is warned
