@@ -17,6 +17,8 @@ from django.core.exceptions import ImproperlyConfigured
 T = TypeVar("T")
 
 FILE_SUFFIX = "_FILE"
+SLIPS_MAX, LONG_NAME = 2, 8
+"""Wrong characters that a near miss has at most; of a setting whose name has fewer characters than this, one."""
 SHOWN_MAX = 40
 """Characters of a wrong value that a sentence repeats; of a secret it repeats none."""
 
@@ -123,13 +125,29 @@ class Declarations:
 
     def refuse_unknown(self, prefixes: tuple[str, ...], *, spared: frozenset[str]) -> None:
         """Refuse variables that look like ours and are not: a misspelt limit would be no limit."""
-        known = {setting.name for setting in self.settings}
-        known |= {f"{name}{FILE_SUFFIX}" for name in known}
+        known = self._known()
         for name in sorted(self._environment):
             if name.startswith(prefixes) and name not in known | spared:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"; did you mean {near[0]}?" if near else "; `manage.py settings` lists what there is."
                 raise ImproperlyConfigured(f"{name} is no setting{hint}")
+
+    def refuse_near_misses(self, *, spared: frozenset[str]) -> None:
+        """Refuse variables that are a slip of the finger away from a setting, such as ALLOWED_HOST.
+
+        The environment is full of other programs' names, so a short name forgives less, and one that is only alike
+        (REDIS_HOST, SECRET_KEY_BASE) passes.
+        """
+        known = self._known()
+        for name in sorted(self._environment.keys() - known - spared):
+            for near in sorted(known):
+                slips = SLIPS_MAX if len(near.removesuffix(FILE_SUFFIX)) >= LONG_NAME else 1
+                if _within(name, near, slips):
+                    raise ImproperlyConfigured(f"{name} is no setting; did you mean {near}?")
+
+    def _known(self) -> set[str]:
+        names = {setting.name for setting in self.settings}
+        return names | {f"{name}{FILE_SUFFIX}" for name in names}
 
     def _read(self, name: str, asked: _Asked, parse: Callable[[str], T], default: T) -> T:
         if name in self._settings:
@@ -161,6 +179,20 @@ class Declarations:
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise ImproperlyConfigured(f"{name}{FILE_SUFFIX} names a file that cannot be read: {why}.") from None
+
+
+def _within(one: str, other: str, slips: int) -> bool:
+    """Whether so many characters inserted, left out or replaced make one name of the other (Levenshtein)."""
+    if abs(len(one) - len(other)) > slips:
+        return False
+    row = list(range(len(other) + 1))
+    for number, letter in enumerate(one, start=1):
+        before, row = row, [number]
+        for place, wanted in enumerate(other):
+            row.append(min(before[place] + (letter != wanted), before[place + 1] + 1, row[place] + 1))
+        if min(row) > slips:
+            return False
+    return row[-1] <= slips
 
 
 def _whole_number(name: str, text: str) -> int:

@@ -19,6 +19,7 @@ LEVEL_WIDTH = 8
 COLOURS = {"debug": "2", "info": "32", "warning": "33", "error": "31", "critical": "1;31"}
 FIRST = ("timestamp", "level", "event")
 """At the front of a JSON line, where people who read one look."""
+OF_REQUESTS = ("django.request", "django.security.")
 PLAIN_LAST = ("exception", "stack")
 """Several lines each: below the sentence, as they are."""
 
@@ -32,6 +33,22 @@ class _OnStderr(logging.StreamHandler[Any]):
     @property
     def stream(self) -> Any:
         return sys.stderr
+
+
+class _AskersMistakes(logging.Filter):
+    """What a web client did wrong (4xx) is one line of level warning: scanners must not look like bugs of ours.
+
+    Django tells of a wrong Host header and other suspicious requests as errors, with the whole traceback.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Change the line where it is such a one; False when the level asked for leaves it out then."""
+        if not record.name.startswith(OF_REQUESTS) or not 400 <= getattr(record, "status_code", 0) < 500:
+            return True
+        record.exc_info = record.exc_text = None
+        if record.levelno > logging.WARNING:
+            record.levelno, record.levelname = logging.WARNING, "WARNING"
+        return record.levelno >= logging.getLogger().level
 
 
 def configure_logs(*, level: str, as_json: bool | None, secrets: Iterable[str] = ()) -> None:
@@ -53,6 +70,7 @@ def configure_logs(*, level: str, as_json: bool | None, secrets: Iterable[str] =
         cache_logger_on_first_use=False,
     )
     handler = _OnStderr()
+    handler.addFilter(_AskersMistakes())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *shared[-1:], renderer],

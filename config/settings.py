@@ -5,6 +5,8 @@ Nothing below `copytrading.wiring` reads settings: values are handed down as arg
 a file instead, which NAME_FILE names: SECRET_KEY_FILE, DATABASE_URL_FILE, REDIS_URL_FILE.
 """
 
+import warnings
+
 from django.core.exceptions import ImproperlyConfigured
 
 from config.engine import *  # noqa: F403  (every name of that file is a setting)
@@ -162,6 +164,8 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "staticfiles"
 # The demo and a single operator need no collectstatic; production may still run it.
 WHITENOISE_USE_FINDERS = True
+# Only collectstatic makes the folder, and the finders serve without it: that it is missing is nothing to warn of.
+warnings.filterwarnings("ignore", message="No directory at: ", category=UserWarning)
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
@@ -226,5 +230,7 @@ OF_SUPERVISORD = frozenset(
     {"SUPERVISOR_ENABLED", "SUPERVISOR_SERVER_URL", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"}
 )
 declare.refuse_unknown(("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "COMMISSION_"), spared=OF_SUPERVISORD)
+# Names without such a prefix: only near misses. Loggers of other programs ask for LOGLEVEL.
+declare.refuse_near_misses(spared=OF_SUPERVISORD | {"LOGLEVEL"})
 SETTINGS = declare.settings
 """Every setting, as `manage.py settings` lists it."""

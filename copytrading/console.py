@@ -6,6 +6,9 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+from django.core.management.base import CommandError
+
+from copytrading.readiness import OK, database_states
 from copytrading.report import run_report
 from copytrading.supervisor import Engine, Source, Supervisor
 from ledger.system import tuned_interpreter
@@ -20,6 +23,15 @@ def run_engine(
     """
     with tuned_interpreter():
         return asyncio.run(_run(engine, supervisor, make_source, stop_after_s))
+
+
+def require_migrated() -> None:
+    """Raises CommandError with one sentence unless the database answers and has every migration of this program."""
+    states = database_states()
+    if states["database"] != OK:
+        raise CommandError(f"The database {states['database']}; see DATABASE_URL.")
+    if states["migrations"] != OK:
+        raise CommandError("The database is not migrated: run `manage.py migrate`.")
 
 
 def one_line(report: dict[str, Any]) -> str:

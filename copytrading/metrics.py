@@ -9,6 +9,8 @@ from typing import Any
 from prometheus_client import Counter as PrometheusCounter
 from prometheus_client import Gauge, Histogram
 
+from copytrading.states import Status
+from guardrails.intents import Reason
 from ledger.clock import Clock
 
 STAGES = ("preflight", "guardrails", "pricing", "prewrite", "execution", "persistence")
@@ -118,6 +120,11 @@ class Tallies:
         self.failed: Counter[str] = Counter()
         self.delays_ms: deque[float] = deque(maxlen=SAMPLES_MAX)
         self.newest: deque[int] = deque(maxlen=NEWEST_MAX)
+        # Series at 0 from the start: `increase()` does not count the first event of one that appears with it.
+        for status in Status:
+            COPIES_TOTAL.labels(status.value)
+        for reason in Reason:
+            REFUSALS_TOTAL.labels(reason.value)
 
     def count_signals(self, number: int) -> None:
         """Signals recorded."""

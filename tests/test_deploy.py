@@ -55,6 +55,11 @@ def commands() -> Iterator[str]:
 def parse(command: str) -> None:
     """Parse the words as the program itself would. Raises for a command or option that it does not have."""
     program, *words = shlex.split(command)
+    if (program, words[0]) == ("/bin/sh", "-c"):
+        command, sentence = words[1].split(" || ")
+        assert sentence == '{ echo "The database is not migrated: run manage.py migrate." >&2; exit 1; }'
+        parse(command)
+        return
     if program == DAPHNE:
         assert CommandLineInterface().parser.parse_args(words).application == "config.asgi:application"
         return
@@ -74,6 +79,27 @@ def test_every_command_exists_with_its_options() -> None:
 def test_command_rule_can_fail(wrong: str) -> None:
     with pytest.raises((SystemExit, CommandError, ModuleNotFoundError, AssertionError)):
         parse(f"{PYTHON} {wrong}")
+
+
+def test_what_supervisord_writes_into_and_reads_is_made_by_the_manual() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    text = (DEPLOY / "supervisord.conf").read_text(encoding="utf-8")
+    folders = set(re.findall(r"=(/(?:run|var)/[a-z/]+)/[^/]+$", text, re.MULTILINE))
+    assert folders == {"/run/slipstream", "/var/log/slipstream"}
+    assert f"install -d -o slipstream -g slipstream -m 0750 {' '.join(sorted(folders))}\n" in manual
+    secrets = re.findall(r'_FILE="(/etc/slipstream/[a-z_]+)"', text)
+    assert len(secrets) == 2
+    for path in secrets:
+        assert f"install -o root -g slipstream -m 0640 /dev/null {path}\n" in manual
+
+
+def test_pages_say_that_the_database_is_not_migrated(tmp_path: Path) -> None:
+    (before,) = [value for name, value in directives(DEPLOY / "slipstream-web.service") if "migrate" in value]
+    command = before.replace(f"{INSTALLED}/.venv/bin/python", sys.executable)
+    url = f"sqlite:///{tmp_path}/empty.sqlite3"
+    environment = {**os.environ, "DATABASE_URL": url}
+    found = subprocess.run(shlex.split(command), cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (found.returncode, found.stderr) == (1, "The database is not migrated: run manage.py migrate.\n")
 
 
 def named_settings() -> list[str]:

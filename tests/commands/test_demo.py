@@ -1,6 +1,7 @@
 """`manage.py demo` in a checkout of its own: its report, its pages while it runs, and nothing left afterwards."""
 
 import http.client
+import io
 import json
 import os
 import re
@@ -15,6 +16,7 @@ from threading import Thread
 
 import pytest
 
+from copytrading.management.commands.demo import Command
 from tests.commands.test_replay import KEYS
 from tests.conftest import ROOT
 
@@ -157,6 +159,22 @@ def test_demo_reports_shows_its_pages_and_leaves_nothing_running(checkout: Path,
     assert sum(report["copies"].values()) == report["signals"] * 50
     assert (report["unreadable"], report["dropped"]) == (0, 0)
     assert demo.running() == []
+
+
+class Terminal(io.StringIO):
+    """Text that is shown to people."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def test_address_and_password_are_not_in_the_colour_of_errors() -> None:
+    screen = Terminal()
+    command = Command(stderr=screen, force_color=True)  # type: ignore[arg-type]  # the stubs want a TextIOWrapper
+    command._greet(8000, "hunter22")
+    assert "password: hunter22\n" in screen.getvalue() and "\x1b" not in screen.getvalue()
+    command.stderr.write("An error.")
+    assert "\x1b" in screen.getvalue()
 
 
 def wait_for_the_engine(demo: Demo) -> None:

@@ -120,9 +120,20 @@ def test_it_tells_people_what_it_did() -> None:
     call_command("follow", LENA, "--followers", "2", stdout=output)
     call_command("follow", "--clean", stdout=output)
     assert output.getvalue().splitlines() == [
-        "1 leaders, 2 paper followers and 2 configs added.",
-        "2 configs, 2 paper followers and 1 leaders removed.",
+        "1 leader, 2 paper followers and 2 configs added.",
+        "2 configs, 2 paper followers and 1 leader removed.",
     ]
+
+
+def test_it_says_that_old_configs_keep_their_terms() -> None:
+    follow(LENA, "--followers", "2")
+    output = io.StringIO()
+    call_command("follow", LENA, "--followers", "3", "--percentage", "50", stdout=output)
+    assert output.getvalue().strip() == (
+        "0 leaders, 1 paper follower and 1 config added. "
+        "2 configs existed already, with terms that stay as they were; the admin changes them."
+    )
+    assert sorted(CopyConfig.objects.values_list("percentage_bps", flat=True)) == [1_000, 1_000, 5_000]
 
 
 def test_clean_removes_all_that_was_made_and_the_books_balance() -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -15,15 +16,17 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import Count
 
-from copytrading.management.commands.runsupervisor import shard
+from copytrading.management.commands.runsupervisor import SOURCES, Command, shard
 from copytrading.models import CopyTrade, Follower, Leader, ShardLease, Signal
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
 from copytrading.sources.generator import MarketGenerator
+from copytrading.sources.silent import NOBODY_IS_HEARD
 from copytrading.states import OPEN
 from ledger.models import CashBalance
 from ledger.system import SeededRandomness
 from ledger.units import ONE
 from tests.conftest import ROOT
+from tests.factories import SignalFactory
 
 on_database = pytest.mark.django_db(transaction=True)
 
@@ -68,7 +71,7 @@ def start(database_url: str) -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, **more: str) -> "subprocess.Popen[str]":
-        running.append(launch(database_url, "--shard", "0/1", *words, **more))
+        running.append(launch(database_url, "--shard", "0/1", "--source", "generator", *words, **more))
         return running[-1]
 
     with ended(running):
@@ -183,6 +186,31 @@ def test_a_recording_is_followed_at_its_own_pace_until_it_ends(start: Start, tmp
     assert (second.detected_at - first.detected_at).total_seconds() > 0.5
 
 
+@on_database
+def test_without_a_source_nothing_is_invented_and_what_the_database_holds_is_worked_off(start: Start) -> None:
+    leader, long_ago = Leader.objects.order_by("pk")[0], datetime(2020, 1, 1, tzinfo=UTC)
+    waiting = SignalFactory(group__leader=leader, traded_at=long_ago, detected_at=long_ago, done_at=None)
+    people = (Leader.objects.count(), Follower.objects.count())
+    process = start("--source", "none", "--json", LOG_JSON="true")
+    wait_until(process, is_settled)
+    process.send_signal(signal.SIGTERM)
+    code, output, errors = finish(process)
+    assert code == 0, errors[-3_000:]
+    assert Signal.objects.get() == waiting and (Leader.objects.count(), Follower.objects.count()) == people
+    # An old signal is not traded: what was heard before is judged like what is heard now.
+    assert list(CopyTrade.objects.values_list("status", flat=True)) == ["SKIPPED"] * FOLLOWERS
+    assert json.loads(output)["signals"] == 0
+    told = [json.loads(line) for line in errors.splitlines()]
+    assert [line["level"] for line in told if line["event"] == NOBODY_IS_HEARD] == ["warning"]
+
+
+def test_the_default_is_to_hear_nobody() -> None:
+    parser = Command().create_parser("manage.py", "runsupervisor")
+    assert parser.parse_args([]).source == "none"
+    told = " ".join(parser.format_help().split())
+    assert all(name in told.partition("--source")[2] for name in SOURCES)
+
+
 @pytest.mark.parametrize(
     ("database_url", "sentence"),
     [
@@ -224,8 +252,8 @@ def test_a_bad_shard_is_a_sentence(text: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--rate", "0"], "the generator's rate 0.0 is not a number above zero"),
-        (["--rate", "nan"], "the generator's rate nan is not a number above zero"),
+        (["--source", "generator", "--rate", "0"], "the generator's rate 0.0 is not a number above zero"),
+        (["--source", "generator", "--rate", "nan"], "the generator's rate nan is not a number above zero"),
         (["--source", "replay"], "--source replay needs at least one --file"),
         (["--source", "replay", "--file", "missing.json"], "missing.json: no such file"),
     ],

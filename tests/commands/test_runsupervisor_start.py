@@ -1,10 +1,13 @@
 """How `manage.py runsupervisor` begins: the self-test first, the signs of life from the beginning, the shard last."""
 
 import json
+import re
 import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -13,6 +16,8 @@ from django.apps import apps
 
 from copytrading.models import ShardLease
 from copytrading.operations.leases import acquire
+from copytrading.readiness import known_migrations
+from copytrading.states import Status
 from tests.commands.test_runsupervisor import Start, ended, finish, launch, wait_until
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,7 +29,7 @@ def start(database_url: str) -> Iterator[Start]:
     running: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, **more: str) -> "subprocess.Popen[str]":
-        running.append(launch(database_url, "--rate", "0.01", *words, **{"LOG_JSON": "true", **more}))
+        running.append(launch(database_url, *words, **{"LOG_JSON": "true", **more}))
         return running[-1]
 
     with ended(running):
@@ -69,8 +74,12 @@ def test_selftest_exit_tests_and_ends(start: Start) -> None:
 
 @pytest.mark.parametrize("name", ["SUPERVISOR_SELFTEST", "SUPERVISOR_SELFTEST_EXIT"])
 def test_failed_selftest_keeps_the_supervisor_from_starting(start: Start, tmp_path: Path, name: str) -> None:
-    not_migrated = f"sqlite:///{tmp_path}/empty.sqlite3"
-    code, output, errors = finish(start(**{name: "true", "DATABASE_URL": not_migrated, "REDIS_URL": ""}))
+    broken = tmp_path / "tables_lost.sqlite3"
+    with closing(sqlite3.connect(broken)) as file:
+        file.execute("CREATE TABLE django_migrations (id INTEGER PRIMARY KEY, app TEXT, name TEXT, applied TEXT)")
+        file.executemany("INSERT INTO django_migrations (app, name) VALUES (?, ?)", known_migrations())
+        file.commit()
+    code, output, errors = finish(start(**{name: "true", "DATABASE_URL": f"sqlite:///{broken}", "REDIS_URL": ""}))
     assert (code, output) == (1, "")
     sentence = "CommandError: The self-test failed at the step `begin`: "
     assert errors.splitlines()[-1].startswith(sentence)
@@ -81,7 +90,9 @@ def test_after_a_selftest_the_engine_starts_and_counts_from_zero(start: Start) -
     process = start(SUPERVISOR_SELFTEST="true", SUPERVISOR_METRICS_PORT=str(port))
     wait_until(process, lambda: ask(port, "/readyz")[0] == 200)
     metrics = ask(port, "/metrics")[1]
-    assert "slipstream_signals_total 0.0" in metrics and "slipstream_copies_total{" not in metrics
+    assert "slipstream_signals_total 0.0" in metrics
+    counted = set(re.findall(r'slipstream_copies_total\{status="(\w+)"\} (\S+)', metrics))
+    assert counted == {(status.value, "0.0") for status in Status}
     process.send_signal(signal.SIGTERM)
     assert finish(process)[0] == 0
 

@@ -1,6 +1,7 @@
 """Settings are declared with what they mean, and wrong or unknown ones stop the boot with a sentence."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -142,6 +143,53 @@ def test_unknown_name_is_refused_with_the_nearest_known_one(name: str, sentence:
         declare.refuse_unknown(("PAPER_",), spared=frozenset({"PAPER_OF_ANOTHER"}))
 
 
+NEAR_MISSES = {
+    "ALLOWED_HOST": "ALLOWED_HOSTS",
+    "DATBASE_URL": "DATABASE_URL",
+    "DATABASE_URI": "DATABASE_URL",
+    "LOG_LEVL": "LOG_LEVEL",
+    "SECURE_PROXI": "SECURE_PROXY",
+    "SUPERVISR_METRICS_PORT": "SUPERVISOR_METRICS_PORT",
+    "COPYTRADING_DRY_RUN": "COPY_TRADING_DRY_RUN",
+    "SECRET_KEY_FLE": "SECRET_KEY_FILE",
+    "DEBUGG": "DEBUG",
+}
+
+# What machines, shells, CI and other programs set; every name of it is somebody else's.
+ORDINARY = re.findall(
+    r"\S+",
+    """
+PATH HOME USER SHELL LANG LC_ALL TERM PWD TMPDIR EDITOR PAGER LOGNAME MAIL HOSTNAME DISPLAY LOGLEVEL LOG_FILE LOG_DIR
+PGHOST PGPORT PGUSER PGPASSWORD PGDATABASE POSTGRES_PASSWORD DATABASE_USER DATABASE_HOST DATABASE_PORT DATABASE_NAME
+REDIS_HOST REDIS_PORT REDIS_DB REDIS_TLS REDIS_PASSWORD REDIS_SERVICE_HOST REDIS_PORT_6379_TCP REDIS_MASTER
+CI GITHUB_ACTIONS GITHUB_TOKEN GITHUB_REPOSITORY RUNNER_DEBUG ACTIONS_STEP_DEBUG CI_DEBUG_TRACE GITLAB_CI BUILD_NUMBER
+HTTP_PROXY HTTPS_PROXY NO_PROXY http_proxy VIRTUAL_ENV PYTHONPATH PYTHONWARNINGS DJANGO_SETTINGS_MODULE PIP_INDEX_URL
+NPM_CONFIG_LOGLEVEL RUST_LOG DD_LOG_LEVEL SECRET_KEY_BASE AWS_SECRET_ACCESS_KEY TEST_DATABASE_URL
+DBUS_SESSION_BUS_ADDRESS DEBUGINFOD_URLS DEBUGGER DEBIAN_FRONTEND NODE_DEBUG DEBUG_COLORS SUPERVISOR_ENABLED
+NOTIFY_SOCKET INVOCATION_ID CREDENTIALS_DIRECTORY JOURNAL_STREAM LS_COLORS SHLVL OLDPWD _ SSH_AUTH_SOCK
+XDG_RUNTIME_DIR COLORTERM
+""",
+)
+
+
+def near_misses_of(*names: str) -> None:
+    """Look at these variables as the settings do at theirs."""
+    declare = Declarations(dict.fromkeys(names, "x"))
+    for each in settings.SETTINGS:
+        declare._settings[each.name] = each
+    declare.refuse_near_misses(spared=frozenset({"LOGLEVEL", "SUPERVISOR_ENABLED"}))
+
+
+@pytest.mark.parametrize(("wrong", "right"), NEAR_MISSES.items())
+def test_near_miss_of_any_setting_is_refused(wrong: str, right: str) -> None:
+    with pytest.raises(ImproperlyConfigured, match=rf"^{wrong} is no setting; did you mean {right}\?$"):
+        near_misses_of(wrong)
+
+
+def test_names_of_others_pass() -> None:
+    near_misses_of(*ORDINARY, *(each.name for each in settings.SETTINGS), "SECRET_KEY_FILE")
+
+
 UNITS = {
     "_MS": {"milliseconds"},
     "_S": {"seconds"},
@@ -189,6 +237,7 @@ def manage(*words: str, **environment: str) -> "subprocess.CompletedProcess[str]
             "5",
             "COPY_TRADING_MAX_PER_TRADE is no setting; did you mean COPY_TRADING_MAX_PER_",
         ),
+        ("ALLOWED_HOST", "x", "ALLOWED_HOST is no setting; did you mean ALLOWED_HOSTS?"),
     ],
 )
 def test_wrong_setting_stops_the_boot_with_one_line(name: str, value: str, sentence: str) -> None:

@@ -11,6 +11,9 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from django.contrib.auth import get_user_model
+from django.test import Client
+from django.urls import reverse
 
 from config.logs import configure_logs, human_line
 from tests.conftest import ROOT
@@ -79,6 +82,37 @@ def test_plain_handler_that_a_server_has_set_up_is_replaced(capsys: pytest.Captu
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+def asked_and_told(client: Client, capsys: pytest.CaptureFixture[str], path: str, **more: str) -> list[dict[str, str]]:
+    """The lines that a question of the web leaves in the log."""
+    configure_logs(level="INFO", as_json=True)
+    capsys.readouterr()
+    client.get(path, **more)  # type: ignore[arg-type]
+    return [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+
+
+def test_wrong_host_is_one_warning_without_a_traceback(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    (told,) = asked_and_told(client, capsys, "/healthz", HTTP_HOST="scanner.example")
+    assert (told["level"], told["logger"]) == ("warning", "django.security.DisallowedHost")
+    assert "scanner.example" in told["event"] and "exception" not in told
+
+
+@pytest.mark.django_db
+def test_forbidden_page_is_one_warning_without_a_traceback(client: Client, capsys: pytest.CaptureFixture[str]) -> None:
+    client.force_login(get_user_model().objects.create_user("fay", is_staff=True))
+    (told,) = asked_and_told(client, capsys, reverse("admin:auth_user_changelist"))
+    assert (told["level"], told["event"]) == ("warning", "Forbidden (Permission denied): /admin/auth/user/")
+    assert "exception" not in told
+
+
+def test_what_is_our_own_bug_keeps_its_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(level="ERROR", as_json=True)
+    error = ValueError("broken")
+    for status in (500, 400):
+        logging.getLogger("django.request").error("A page.", exc_info=error, extra={"status_code": status})
+    (told,) = map(json.loads, capsys.readouterr().err.splitlines())
+    assert (told["level"], told["event"]) == ("error", "A page.") and "ValueError: broken" in told["exception"]
+
+
 def test_less_important_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(level="WARNING", as_json=True)
     structlog.get_logger().info("No.")
@@ -87,6 +121,18 @@ def test_less_important_lines_are_left_out(capsys: pytest.CaptureFixture[str]) -
 
 
 SAY = "import django; django.setup(); import structlog; structlog.get_logger().info('Hello.', shard='0/1')"
+
+
+def test_web_process_begins_without_a_warning() -> None:
+    found = subprocess.run(
+        [sys.executable, "-c", "import config.asgi"],
+        cwd=ROOT,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stderr == ""
 
 
 def said(stderr: int, **more: str) -> None:

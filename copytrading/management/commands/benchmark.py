@@ -8,6 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from copytrading.benchmarks import cost, pages, replay
 from copytrading.benchmarks.cast import NotScratch
 from copytrading.benchmarks.runs import Unfinished
+from copytrading.console import require_migrated
 from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.sources.files import UnreadableFile
 
@@ -30,6 +31,7 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, **options: Any) -> None:
         """Run the subcommand. The figures are no verdict: the exit code is 0 whatever they are."""
+        require_migrated()
         try:
             SUBCOMMANDS[options["subcommand"]].run(options, self.stdout.write)
         except (NotScratch, UnreadableFile, LeaseHeldByAnother, Unfinished, OSError) as error:

@@ -97,8 +97,7 @@ class Command(BaseCommand):
             started.callback(_stop, _start(*web, log=folder / "web.log"))
             engine = self._start_engine(options, folder)
             started.callback(_stop, engine)
-            self.stderr.write(f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}")
-            self.stderr.write(f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.")
+            self._greet(port, password)
             report = self._wait(engine)
         if options["json"]:
             self.stdout.write(report)
@@ -136,9 +135,17 @@ class Command(BaseCommand):
         get_user_model().objects.create_superuser(OPERATOR, password=password)
         return password
 
+    def _greet(self, port: int, password: str) -> None:
+        """On stderr, which is the people's half of the output, but not in the red of its errors."""
+        for line in (
+            f"Dashboard: http://127.0.0.1:{port}/   login: {OPERATOR}   password: {password}",
+            f"Logs: {FOLDER}/web.log, {FOLDER}/engine.log. Ctrl-C ends the demo.",
+        ):
+            self.stderr.write(line, style_func=str)
+
     def _start_engine(self, options: dict[str, Any], folder: Path) -> "subprocess.Popen[str]":
-        words = ["manage.py", "runsupervisor", "--shard", "0/1", "--json", "--seed", str(options["seed"])]
-        words += ["--rate", str(options["rate"])]
+        words = ["manage.py", "runsupervisor", "--shard", "0/1", "--json", "--source", "generator"]
+        words += ["--seed", str(options["seed"]), "--rate", str(options["rate"])]
         if options["seconds"] is not None:
             words += ["--seconds", str(options["seconds"])]
         return _start(*words, log=folder / "engine.log", module=False)

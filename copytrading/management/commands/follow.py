@@ -12,9 +12,9 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
 
-from copytrading.console import one_line
+from copytrading.console import one_line, require_migrated
 from copytrading.models import CopyConfig, ShardLease
-from copytrading.operations.following import deactivate, follow, made_configs, take_back
+from copytrading.operations.following import Followed, TakenBack, deactivate, follow, made_configs, take_back
 from ledger.clock import Clock
 from ledger.sql import database_now
 from ledger.system import SystemClock
@@ -77,6 +77,7 @@ class Command(BaseCommand):
         """Check everything first: nothing is half-written."""
         wallets = self._wallets(options["addresses"])
         if options["clean"]:
+            require_migrated()
             self._clean(wallets or None, as_json=options["json"])
             return
         if not wallets:
@@ -86,25 +87,17 @@ class Command(BaseCommand):
         cash = options["cash"] or settings.PAPER_START_USD * ONE
         if not cash:
             raise CommandError("Followers without cash copy nothing: give --cash, or set PAPER_START_USD.")
+        require_migrated()
         done = follow(wallets, followers=options["followers"], cash_micros=cash, terms=_terms(options))
-        self._tell(
-            asdict(done),
-            f"{done.leaders} leaders, {done.followers} paper followers and {done.configs} configs added"
-            + (f", {done.activated} configs active again." if done.activated else "."),
-            as_json=options["json"],
-        )
+        pairs = len(wallets) * options["followers"]
+        self._tell(asdict(done), _added(done, pairs=pairs), as_json=options["json"])
 
     def _clean(self, wallets: Sequence[str] | None, *, as_json: bool) -> None:
         configs = made_configs(wallets)
         if deactivate(configs) and _engines_run():
             asyncio.run(_until_forgotten(SystemClock()))
         done = take_back(configs)
-        sentence = f"{done.configs} configs, {done.followers} paper followers and {done.leaders} leaders removed."
-        if done.deactivated:
-            sentence += f" {done.deactivated} configs are only deactivated: copies name them."
-        if done.followers_kept:
-            sentence += f" {done.followers_kept} followers stay: copies, ledger rows or other configs name them."
-        self._tell(asdict(done), sentence, as_json=as_json)
+        self._tell(asdict(done), _removed(done), as_json=as_json)
 
     def _wallets(self, addresses: Sequence[str]) -> list[str]:
         wrong = [address for address in addresses if not WALLET.fullmatch(address)]
@@ -115,6 +108,38 @@ class Command(BaseCommand):
 
     def _tell(self, done: Mapping[str, int], sentence: str, *, as_json: bool) -> None:
         self.stdout.write(one_line(dict(done)) if as_json else sentence)
+
+
+def _added(done: Followed, *, pairs: int) -> str:
+    """What people read; `pairs` of leader and follower were asked for, and each has its config now."""
+    sentence = (
+        f"{_counted(done.leaders, 'leader')}, {_counted(done.followers, 'paper follower')} and "
+        f"{_counted(done.configs, 'config')} added"
+    )
+    sentence += f", {_counted(done.activated, 'config')} active again." if done.activated else "."
+    if old := pairs - done.configs:
+        sentence += (
+            f" {_counted(old, 'config')} existed already, with terms that stay as they were; the admin changes them."
+        )
+    return sentence
+
+
+def _removed(done: TakenBack) -> str:
+    sentence = (
+        f"{_counted(done.configs, 'config')}, {_counted(done.followers, 'paper follower')} and "
+        f"{_counted(done.leaders, 'leader')} removed."
+    )
+    if done.deactivated:
+        sentence += f" Only deactivated, for copies name them: {_counted(done.deactivated, 'config')}."
+    if done.followers_kept:
+        sentence += (
+            f" Kept, for copies, ledger rows or other configs name them: {_counted(done.followers_kept, 'follower')}."
+        )
+    return sentence
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _terms(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
+from copytrading.console import require_migrated
 from copytrading.sources.files import UnreadableFile
 from copytrading.sources.market_files import Undescribed, read_markets
 from execution.gamma import MarketDescription
@@ -37,6 +38,7 @@ class Command(BaseCommand):
             read = [each for path in options["files"] for each in read_markets(path)]
         except UnreadableFile as error:
             raise CommandError(str(error)) from None
+        require_migrated()
         good = [each for each in read if isinstance(each, MarketDescription)]
         bad = [each for each in read if isinstance(each, Undescribed)]
         loaded = _load(good)

@@ -10,7 +10,7 @@ from django.core.management.base import BaseCommand, CommandError
 from rich.console import Console
 from rich.progress import Progress
 
-from copytrading.console import one_line, run_engine
+from copytrading.console import one_line, require_migrated, run_engine
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
 from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.signals import LeaderAction
@@ -58,6 +58,7 @@ class Command(BaseCommand):
             books = recorded_books(options["books"], files) if options["books"] else None
         except (UnreadableFile, BookError, OSError) as error:
             raise CommandError(str(error)) from None
+        require_migrated()
         engine, supervisor = build_supervisor(Choices(live=False, remember=True, venue_latency=False, quotes=books))
         with Progress(console=Console(stderr=True), disable=options["json"] or not self.stderr.isatty()) as bar:
             task = bar.add_task("Replaying rows", total=None)

@@ -11,7 +11,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from copytrading.console import one_line, run_engine
+from copytrading.console import one_line, require_migrated, run_engine
 from copytrading.operations.cast import seed_leaders
 from copytrading.operations.leases import LeaseLost
 from copytrading.readiness import Examination
@@ -21,12 +21,14 @@ from copytrading.sources.files import UnreadableFile
 from copytrading.sources.generated_quotes import GeneratedQuotes
 from copytrading.sources.generator import GeneratorSource, MarketGenerator
 from copytrading.sources.replay import Pace, ReplaySource, load_files
+from copytrading.sources.silent import SilentSource
 from copytrading.supervisor import Engine, Source, Supervisor
 from copytrading.vitals import PortTaken, Vitals, VitalsServer
 from copytrading.wiring import Choices, build_stores, build_supervisor, refuse_unsafe_shards
 from ledger.system import SeededRandomness, SystemClock
 
 SHARDS_MAX = 256
+SOURCES = ("none", "generator", "replay")
 
 EXPECTED = (ImproperlyConfigured, LeaseHeldByAnother, PortTaken, SelfTestFailed, UnreadableFile, ValueError)
 """What ends the command with its own sentence."""
@@ -45,7 +47,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 class Command(BaseCommand):
-    """Runs the engine on the seeded generator, or on recorded files at their original times."""
+    """Runs the engine on what the database holds; to try it, on the seeded generator or on recorded files."""
 
     help = "Run the engine of one shard until SIGTERM."
 
@@ -54,7 +56,14 @@ class Command(BaseCommand):
         default = f"{settings.SUPERVISOR_SHARD_INDEX}/{settings.SUPERVISOR_SHARD_COUNT}"
         parser.add_argument("--shard", type=shard, default=default, metavar="i/n", help=f"default {default}")
         parser.add_argument("--dry-run", action="store_true", help="plan and sign, send nothing")
-        parser.add_argument("--source", choices=("generator", "replay"), default="generator")
+        parser.add_argument(
+            "--source",
+            choices=SOURCES,
+            default="none",
+            help="of new signals. none (default): hear nobody, work off what the database holds; generator: a made-up "
+            "market, which writes its own leaders and signals into the database; replay: the files of --file at their "
+            "original times",
+        )
         parser.add_argument("--file", type=Path, action="append", default=[], help="with --source replay; repeatable")
         parser.add_argument("--seed", type=int, default=1, help="of the generator and the paper venue (default 1)")
         parser.add_argument("--rate", type=float, default=1.0, help="1 is about 3 signals a second over all leaders")
@@ -69,6 +78,7 @@ class Command(BaseCommand):
         _index, of = options["shard"]
         try:
             refuse_unsafe_shards(of)
+            require_migrated()
             if settings.SUPERVISOR_SELFTEST or settings.SUPERVISOR_SELFTEST_EXIT:
                 self._test()
             if settings.SUPERVISOR_SELFTEST_EXIT:
@@ -98,7 +108,7 @@ class Command(BaseCommand):
             Choices(
                 shard=index,
                 of=of,
-                live=generated,
+                live=options["source"] != "replay",
                 dry_run=options["dry_run"],
                 remember=options["json"],
                 seed=options["seed"],
@@ -106,8 +116,15 @@ class Command(BaseCommand):
             )
         )
         with self._watched(_port(options), engine, supervisor):
-            source = self._generated(generator, engine) if generated else self._replayed(options["file"], engine)
+            source = self._source(options, generator, engine)
             return run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"])
+
+    def _source(self, options: dict[str, Any], generator: MarketGenerator, engine: Engine) -> Source:
+        if options["source"] == "generator":
+            return self._generated(generator, engine)
+        if options["source"] == "replay":
+            return self._replayed(options["file"], engine)
+        return SilentSource()
 
     @contextmanager
     def _watched(self, port: int, engine: Engine, supervisor: Supervisor) -> Iterator[None]:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
-from copytrading.console import one_line
+from copytrading.console import one_line, require_migrated
 from copytrading.verification.checks import CHECKS, run_check, stale_orders
 from copytrading.verification.database import NotPrivate
 from copytrading.verification.steps import Result, report
@@ -54,6 +54,7 @@ class Command(BaseCommand):
     def _count_stale(self, check: str, *, as_json: bool) -> None:
         if check != "prewrite":
             raise CommandError("--read-only goes with `verify prewrite`.")
+        require_migrated()
         try:
             stale = stale_orders()
         except DatabaseError as error:

@@ -1,0 +1,23 @@
+"""The source of an engine that hears nobody: it says so once, and waits to be stopped."""
+
+import asyncio
+
+import structlog
+
+NOBODY_IS_HEARD = (
+    "This version has no live source: the engine hears nobody and only works off what the database holds. "
+    "To try it on a database made for that: `--source generator`, or `manage.py replay FILE`."
+)
+
+log = structlog.get_logger(__name__)
+
+
+class SilentSource:
+    """Offers nothing; what the database holds is the business of the engine's other services."""
+
+    name = "none"
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Wait until stopped."""
+        log.warning(NOBODY_IS_HEARD, action="source", source=self.name)
+        await stop.wait()
