@@ -81,7 +81,10 @@ class StoryPages:
 
     def _of_leader(self, leader_id: int) -> dict[str, Any]:
         profit, measured = accounts.profit_of_leader(leader_id)
+        realised, fees = accounts.realised_by_leader(leader_id)
         return {
+            "realised_micros": realised,
+            "fees_micros": fees,
             "profit_micros": profit,
             "measured": measured,
             "signals": accounts.newest_signals(leader_id),

@@ -11,7 +11,7 @@ from django.db.models import Count, Q, Sum
 
 from copytrading.explain.stories import outcome_of
 from copytrading.explain.summaries import summary_of
-from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal, Standing
+from copytrading.models import CopiedPosition, CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal, Standing
 from copytrading.prices import worths_without_books
 from execution.models import Market, Position
 from execution.queries import markets as facts_of_markets
@@ -175,6 +175,17 @@ def profit_of_leader(leader_id: int) -> tuple[int | None, int]:
     rows = Standing.objects.filter(config__leader_id=leader_id)
     sums = rows.aggregate(profit=Sum("profit_micros"), configs=Count("pk"))
     return sums["profit"], sums["configs"]
+
+
+def realised_by_leader(leader_id: int) -> tuple[int, int]:
+    """What sells of the copies of a leader have realised before fees, and all their fees, in micros; one query.
+
+    Sums what each config's copies did token by token, not the copies.
+    """
+    sums = CopiedPosition.objects.filter(config__leader_id=leader_id).aggregate(
+        realised=Sum("realised_micros"), fees=Sum("fees_micros")
+    )
+    return sums["realised"] or 0, sums["fees"] or 0
 
 
 def newest_signals(leader_id: int) -> tuple[Heard, ...]:

@@ -10,7 +10,7 @@ from django.urls import reverse
 from copytrading.explain import progress
 from copytrading.explain.accounts import configs_of, holdings_of, holds_on, money_of, newest_signals, spending_of
 from copytrading.explain.progress import copies_of, spread
-from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Standing
+from copytrading.models import CopiedPosition, CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Standing
 from copytrading.states import Status
 from execution.models import Market
 from guardrails.models import Breaker, Budget, Scope, Switch
@@ -209,9 +209,21 @@ def test_known_holdings_of_a_leader_are_valued(lena: Leader) -> None:
 
 
 def test_profit_of_a_leader_that_nobody_measured_is_unknown(admin_client: Client, fay_config: CopyConfig) -> None:
-    assert "no config of its followers was measured yet" in story(admin_client, "leader", fay_config.leader_id)
+    assert "measured for configs that have a stop; none has one yet" in story(
+        admin_client, "leader", fay_config.leader_id
+    )
     Standing.objects.create(config=fay_config, profit_micros=-5 * ONE, peak_micros=0)
     assert "-$5.00" in story(admin_client, "leader", fay_config.leader_id)
+
+
+def test_leaders_page_says_what_its_copies_have_realised(admin_client: Client, fay_config: CopyConfig) -> None:
+    for token, cents in ((1, 1_250), (2, -50)):
+        CopiedPosition.objects.create(
+            config=fay_config, token_id=token, realised_micros=cents * 10_000, fees_micros=10_000 * token
+        )
+    page = story(admin_client, "leader", fay_config.leader_id)
+    assert "$12.00" in page
+    assert "before $0.03 of fees" in page
 
 
 # --- The pages ----------------------------------------------------------------------------------------
