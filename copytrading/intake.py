@@ -22,8 +22,8 @@ from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock
 from ledger.db import Database
 
-ROOM_WAIT_S = 0.002
-"""How long to wait before asking a full queue again; short, because replay runs against it."""
+ROOM_WAIT_S = 0.02
+"""How long to wait before asking a full queue again: a full one lasts for many of these, and each question costs."""
 
 TICK_S = 0.005
 """How often the coalescing window is looked at."""
