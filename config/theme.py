@@ -80,6 +80,7 @@ UNFOLD: dict[str, Any] = {
                         "icon": "monitoring",
                         "link": reverse_lazy("dashboard"),
                         "active": _on_dashboard,
+                        "permission": _may_view("copytrading.copytrade"),
                     },
                     {
                         "title": "Why was this not copied?",

@@ -20,8 +20,6 @@ class MarketAdmin(RecordAdmin):
     list_display = (
         "__str__",
         short("condition_id"),
-        short("first_token_id"),
-        short("second_token_id"),
         "accepting_orders",
         "closed",
         price("tick_micros"),

@@ -16,11 +16,12 @@ from guardrails.models import Breaker, Budget, GuardrailEvent, Scope, Switch
 from guardrails.pauses import SwitchName, overrule_breakers, throw_switches
 from guardrails.permissions import OVERRULE, SET_LIMITS, THROW, may_throw
 from guardrails.texts import amount_text
-from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, short
+from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, short, titled
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.admin.lists import by_number
 from ledger.bulk import Done
 from ledger.sql import database_now
+from ledger.texts import NOTHING
 
 LIMITS = ("hourly_limit_micros", "daily_limit_micros", "hourly_limit_count", "daily_limit_count")
 """The columns of `SpendingLimits`, as pages with a `LimitsForm` name them."""
@@ -37,6 +38,12 @@ class LimitsForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are ge
 
     hourly_limit_micros = DollarField(label="Hourly limit", help_text="Dollars bought in an hour; empty is no bound.")
     daily_limit_micros = DollarField(label="Daily limit", help_text="Dollars bought in a UTC day; empty is no bound.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, span in (("hourly_limit_count", "an hour"), ("daily_limit_count", "a UTC day")):
+            if name in self.fields:
+                self.fields[name].help_text = f"Buys in {span}; empty is no bound."
 
 
 class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -63,10 +70,10 @@ class SwitchForm(forms.ModelForm):  # type: ignore[type-arg]
 
 def pausing(scope: Scope, key: Callable[[Any], str]) -> list[Callable[..., Any]]:
     """The actions "pause" and "resume" for a list whose rows are named in switches by this key."""
-    return _throwing(lambda row: SwitchName(Switch.Kind.PAUSE, scope, key(row)))
+    return _throwing(lambda row: SwitchName(Switch.Kind.PAUSE, scope, key(row)), titles=("Pause", "Resume"))
 
 
-def _throwing(name_of: Callable[[Any], SwitchName]) -> list[Callable[..., Any]]:
+def _throwing(name_of: Callable[[Any], SwitchName], *, titles: tuple[str, str]) -> list[Callable[..., Any]]:
     def throw(rows: Sequence[Any], who: str, why: str, *, on: bool) -> Done:
         names = {name_of(row): str(row) for row in rows}
         changed = throw_switches(list(names), on=on, who=who, why=why, now=database_now())
@@ -76,7 +83,7 @@ def _throwing(name_of: Callable[[Any], SwitchName]) -> list[Callable[..., Any]]:
 
     pause = BulkAction(
         name="pause",
-        title="Pause (turn on)",
+        title=titles[0],
         needs=THROW,
         question="Nothing will be sent for them until somebody resumes.",
         done="paused",
@@ -85,7 +92,7 @@ def _throwing(name_of: Callable[[Any], SwitchName]) -> list[Callable[..., Any]]:
     )
     resume = BulkAction(
         name="resume",
-        title="Resume (turn off)",
+        title=titles[1],
         needs=THROW,
         question="Copies will be sent for them again.",
         done="resumed",
@@ -174,8 +181,8 @@ class ReasonFilter(DropdownFilter):  # type: ignore[misc]  # published without t
 class GuardrailEventAdmin(RecordAdmin):
     """What was refused, and incidents."""
 
-    columns = {"value": event_value, "limit": event_limit}
-    list_display = ("created_at", "reason", event_value, event_limit, "trade_id", "subject")
+    columns = {"reason": titled("reason"), "value": event_value, "limit": event_limit}
+    list_display = ("created_at", titled("reason"), event_value, event_limit, "trade_id", "subject")
     list_filter = (ShownFilter, ReasonFilter, moments_of("created_at"))
     list_filter_submit = True
     finders = (by_number("trade_id"), _by_order, _by_reason)
@@ -211,10 +218,17 @@ def _overruling(to: Breaker.State, title: str, question: str) -> BulkAction:
     )
 
 
+@admin.display(description="counts")
+def breaker_counts(breaker: Breaker) -> str:
+    """What it counted, in one line."""
+    return ", ".join(f"{name} {count}" for name, count in sorted(breaker.counts.items())) or NOTHING
+
+
 @admin.register(Breaker)
 class BreakerAdmin(RecordAdmin):
     """Circuit breakers: what they counted, and since when they are open."""
 
+    columns = {"counts": breaker_counts}
     list_display = ("kind", "scope", short("key"), "state", "why", "opened_at", "probe_at", "changed_by")
     list_filter = ("state", "kind", "scope")
     search_fields = ("key__exact", "why", "changed_by")
@@ -240,7 +254,7 @@ class SwitchAdmin(RecordAdmin):
     list_display = ("kind", "scope", short("key"), "on", "why", "changed_by", "changed_at")
     list_filter = ("on", "kind", "scope")
     search_fields = ("key__exact", "why", "changed_by")
-    actions = _throwing(lambda row: SwitchName(row.kind, row.scope, row.key))
+    actions = _throwing(lambda row: SwitchName(row.kind, row.scope, row.key), titles=("Turn on", "Turn off"))
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """The form, which knows who fills it in."""

@@ -20,6 +20,8 @@ class AuditedUserAdmin(AuditedAdmin, UserAdmin):  # type: ignore[type-arg, misc]
     form = UserChangeForm
     add_form = UserCreationForm
     change_password_form = AdminPasswordChangeForm
+    # The theme's admin comes first and has none.
+    add_fieldsets = UserAdmin.add_fieldsets
     list_filter = ("is_staff", "is_superuser", "is_active")
 
     def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> HttpResponse:  # noqa: A002  (Django's own)

@@ -13,8 +13,9 @@ from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyConfigVersion
 from copytrading.operations.bulk import set_active
 from copytrading.operations.people import CHOICES, ConfigChanged, save_config
-from ledger.admin import DollarField, RecordAdmin, dollars, moments_of, price, shares
+from ledger.admin import Column, DollarField, RecordAdmin, dollars, moments_of, percent, price, shares
 from ledger.admin.actions import BulkAction, bulk_action
+from ledger.texts import NOTHING, dollar_text, percent_text
 from ledger.units import ONE
 
 GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -32,10 +33,10 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
 """The fields of a config as its page groups them."""
 
 _NEEDS = {
-    "FIXED_AMOUNT": ("amount_micros", "A fixed amount above zero is needed for FIXED_AMOUNT."),
-    "RANGE": ("cap_micros", "A cap above zero is needed for RANGE."),
-    "SHARES": ("shares_micros", "A number of shares above zero is needed for SHARES."),
-    "TIERED": ("tiers", "At least one tier is needed for TIERED."),
+    "FIXED_AMOUNT": ("amount_micros", "A fixed amount above zero is needed for Fixed Amount."),
+    "RANGE": ("cap_micros", "A cap above zero is needed for Range."),
+    "SHARES": ("shares_micros", "A number of shares above zero is needed for Shares."),
+    "TIERED": ("tiers", "At least one tier is needed for Tiered."),
 }
 
 
@@ -43,12 +44,12 @@ _SAID: dict[str, tuple[str, str]] = {
     "sizing": ("Sizing", "How a buy follows from the leader's; the fields below that name it belong to it."),
     "percentage_bps": (
         "Percentage (bps)",
-        "PERCENTAGE and RANGE: of the leader's shares; BANKROLL: of the own bankroll. 100 bps are 1 %.",
+        "Percentage and Range: of the leader's shares; Bankroll: of the own bankroll. 100 bps are 1 %.",
     ),
     "below_minimum": ("Below minimum", "What becomes of a copy that is smaller than the venue takes."),
     "sell_sizing": ("Sell sizing", "How much of the own holding is sold when the leader sells."),
     "sell_percentage_bps": (
-        "Sell percentage (bps)", "CUSTOM_PERCENT sells: part of the own holding; 100 bps are 1 %.",
+        "Sell percentage (bps)", "Custom Percent sells: part of the own holding; 100 bps are 1 %.",
     ),
     "sides": ("Sides", "Which of the leader's trades are copied."),
     "direction": ("Direction", "Whether the leader's trade is copied, or the other outcome is traded against it."),
@@ -70,13 +71,13 @@ def _bound(label: str, text: str, **more: Any) -> DollarField:
 class ConfigForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are generic, Django is not
     """A config with its amounts in dollars, and the version that the operator saw."""
 
-    amount_micros = DollarField(label="Amount", empty_micros=0, help_text="FIXED_AMOUNT: dollars for each trade.")
-    floor_micros = DollarField(label="Floor", empty_micros=0, help_text="RANGE: least dollars of a trade.")
-    cap_micros = DollarField(label="Cap", empty_micros=0, help_text="RANGE: most dollars of a trade.")
-    shares_micros = DollarField(label="Shares", empty_micros=0, help_text="SHARES: shares of each trade.")
+    amount_micros = DollarField(label="Amount", empty_micros=0, help_text="Fixed Amount: dollars for each trade.")
+    floor_micros = DollarField(label="Floor", empty_micros=0, help_text="Range: least dollars of a trade.")
+    cap_micros = DollarField(label="Cap", empty_micros=0, help_text="Range: most dollars of a trade.")
+    shares_micros = DollarField(label="Shares", empty_micros=0, help_text="Shares: shares of each trade.")
     tiers = TiersField(required=False)
     sell_amount_micros = DollarField(
-        label="Sell amount", empty_micros=0, help_text="FIXED_AMOUNT sells: dollars of each."
+        label="Sell amount", empty_micros=0, help_text="Fixed Amount sells: dollars of each."
     )
     max_trade_micros = _bound("Max trade", "Cuts any copy to this many dollars.")
     min_trigger_micros = DollarField(
@@ -114,10 +115,34 @@ class ConfigForm(forms.ModelForm):  # type: ignore[type-arg]  # the stubs are ge
         elif cleaned.get("sizing") == "RANGE" and (cleaned.get("floor_micros") or 0) > (cleaned.get("cap_micros") or 0):
             self.add_error("floor_micros", "The floor is above the cap.")
         if cleaned.get("sell_sizing") == "FIXED_AMOUNT" and not cleaned.get("sell_amount_micros"):
-            self.add_error("sell_amount_micros", "An amount above zero is needed for sells of FIXED_AMOUNT.")
+            self.add_error("sell_amount_micros", "An amount above zero is needed for sells of Fixed Amount.")
         if cleaned.get("sell_percentage_bps") == 0:
             self.add_error("sell_percentage_bps", "Sell at least 1 basis point of the holding.")
         return cleaned
+
+
+@admin.display(description="tiers")
+def tiers_text(row: CopyConfig | CopyConfigVersion) -> str:
+    """The tiers in one line: '10 % from $0.00, 5 % from $1,000.00'."""
+    return ", ".join(f"{percent_text(bps)} from {dollar_text(start)}" for start, bps in row.tiers) or NOTHING
+
+
+def _listed(name: str) -> Column:
+    def column(row: CopyConfig | CopyConfigVersion) -> str:
+        return ", ".join(getattr(row, name)) or NOTHING
+
+    column.__name__ = f"{name}_text"
+    return admin.display(description=name)(column)
+
+
+COLUMNS: dict[str, Column] = {
+    "max_odds_micros": price("max_odds_micros"),
+    "shares_micros": shares("shares_micros"),
+    "tiers": tiers_text,
+    **{name: _listed(name) for name in ("categories", "keywords")},
+    **{name: percent(name) for name in ("percentage_bps", "sell_percentage_bps", "slippage_bps_max")},
+}
+"""A config where it cannot be typed, in people's units."""
 
 
 @admin.display(description="in words")
@@ -145,7 +170,7 @@ class CopyConfigAdmin(RecordAdmin):
     form = ConfigForm
     only_when_added = ("follower", "leader")
     editable = (*CHOICES, "seen_version")
-    columns = {"max_odds_micros": price("max_odds_micros"), "shares_micros": shares("shares_micros")}
+    columns = COLUMNS
     autocomplete_fields = ("follower", "leader")
     list_display = (
         "id",
@@ -191,7 +216,7 @@ class CopyConfigAdmin(RecordAdmin):
         save_config(obj, changed_by=request.user.get_username())
         if obj.sizing == CopyConfig.Sizing.PROPORTIONAL and obj.leader.bankroll_micros is None:
             text = (
-                f"The bankroll of {obj.leader} is not known yet: until it is, PROPORTIONAL copies nothing that it buys."
+                f"The bankroll of {obj.leader} is not known yet: until it is, Proportional copies nothing that it buys."
             )
             self.message_user(request, text, messages.WARNING)
 
@@ -215,7 +240,7 @@ class CopyConfigAdmin(RecordAdmin):
 class CopyConfigVersionAdmin(RecordAdmin):
     """Configs as they were."""
 
-    columns = {"max_odds_micros": price("max_odds_micros"), "shares_micros": shares("shares_micros")}
+    columns = COLUMNS
     list_display = ("config_id", "version", "changed_by", "created_at", "active", "sizing", dollars("max_trade_micros"))
     list_filter = ("sizing", moments_of("created_at"))
     search_fields = ("config__follower__name", "config__leader__name", "changed_by__exact")

@@ -7,12 +7,13 @@ from copytrading.admin.lists import among_newest
 from copytrading.explain import finding
 from copytrading.models import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
 from copytrading.operations.bulk import retry_signals
-from ledger.admin import RecordAdmin, dollars, moments_of, price, shares, short
+from ledger.admin import RecordAdmin, dollars, moments_of, price, shares, short, titled
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.admin.lists import by_person
 
 COLUMNS = {
     "price_micros": price("price_micros"),
+    "dropped_reason": titled("dropped_reason"),
     **{name: shares(name) for name in ("size_micros", "total_size_micros", "leader_held_micros", "acted_size_micros")},
 }
 
@@ -42,7 +43,7 @@ class SignalAdmin(RecordAdmin):
         "part",
         "source",
         "done_at",
-        "dropped_reason",
+        titled("dropped_reason"),
     )
     list_filter = (
         ("done_at", admin.EmptyFieldListFilter),
@@ -103,7 +104,7 @@ class SignalSourceTotalAdmin(RecordAdmin):
 class SignalCursorAdmin(RecordAdmin):
     """How far sources were read."""
 
-    list_display = ("source", "key", "position", "updated_at")
+    list_display = ("source", short("key"), "position", "updated_at")
     search_fields = ("source", "key__exact")
     ordering = ("-id",)
 

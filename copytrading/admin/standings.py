@@ -4,7 +4,7 @@ from django.contrib import admin
 
 from copytrading.models import CarriedSize, CopiedPosition, Standing
 from copytrading.operations.bulk import exit_now, start_stopped_again
-from ledger.admin import RecordAdmin, dollars, shares, short
+from ledger.admin import RecordAdmin, dollars, shares, short, titled
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.admin.lists import by_number, by_person
 from ledger.sql import database_now
@@ -43,12 +43,13 @@ EXIT = BulkAction(
 class StandingAdmin(RecordAdmin):
     """The profit of each config, its highest, and the stop that was reached."""
 
+    columns = {"stopped_reason": titled("stopped_reason")}
     list_display = (
         "config_id",
         config_text,
         dollars("profit_micros"),
         dollars("peak_micros"),
-        "stopped_reason",
+        titled("stopped_reason"),
         "stopped_at",
         "exiting",
         "next_exit_at",

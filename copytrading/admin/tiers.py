@@ -17,7 +17,7 @@ class TiersField(forms.CharField):
 
     def __init__(self, **kwargs: Any) -> None:
         help_text = (
-            "TIERED: one a line, as `dollars: percent`. The leader's dollars pick the last line they reach; "
+            "Tiered: one a line, as `dollars: percent`. The leader's dollars pick the last line they reach; "
             "the first begins at 0. For example `0: 10` and `1000: 5`."
         )
         super().__init__(**{"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}), "help_text": help_text, **kwargs})

@@ -79,6 +79,18 @@ def fill_price(trade: CopyTrade | CopyTradeArchive) -> str:
     return price_text(trade.fill_price_micros or None)
 
 
+@admin.display(description="limit", ordering="limit_micros")
+def limit(trade: CopyTrade | CopyTradeArchive) -> str:
+    """The price of the order; nothing where none was made."""
+    return price_text(trade.limit_micros or None)
+
+
+@admin.display(description="tick")
+def tick(trade: CopyTrade | CopyTradeArchive) -> str:
+    """The step of the order's price; nothing where none was made."""
+    return price_text(trade.tick_micros or None)
+
+
 @admin.display(description="next look at")
 def next_look(trade: CopyTrade | CopyTradeArchive) -> str:
     """When the venue is asked about the order again; a failed copy is final, and only watched for a late fill."""
@@ -111,7 +123,7 @@ def _counted_shares(micros: int | None) -> str:
 
 
 def _reason_text(told: Mapping[str, Any]) -> str:
-    reason, unit = told.get("reason", "?"), told.get("unit", Unit.NONE)
+    reason, unit = reasons.title(told.get("reason", "?")), told.get("unit", Unit.NONE)
     if told.get("note"):
         return f"{reason} (note)"
     if told.get("value") is None and told.get("subject"):
@@ -123,7 +135,9 @@ def _reason_text(told: Mapping[str, Any]) -> str:
 
 COLUMNS: dict[str, Column] = {
     **{name: shares(name) for name in ("leader_size_micros", "size_micros", "carried_micros")},
-    **{name: price(name) for name in ("leader_price_micros", "limit_micros", "tick_micros")},
+    "leader_price_micros": price("leader_price_micros"),
+    "limit_micros": limit,
+    "tick_micros": tick,
     "fill_size_micros": filled,
     "fill_price_micros": fill_price,
     "next_retry_at": next_look,
@@ -132,6 +146,10 @@ COLUMNS: dict[str, Column] = {
     "taker_amount": taker_amount,
     "reasons": why,
 }
+
+
+INNER = ("budget_mask",)
+"""Columns that are bits for the engine and tell people nothing."""
 
 
 REVERSE = BulkAction(
@@ -150,6 +168,7 @@ class CopyTradeAdmin(RecordAdmin):
     """Every follower's answer to every signal, with its reasons."""
 
     columns = COLUMNS
+    hidden = INNER
     list_display = (
         "id",
         "decided_at",
@@ -159,7 +178,7 @@ class CopyTradeAdmin(RecordAdmin):
         "side",
         why,
         shares("size_micros"),
-        price("limit_micros"),
+        limit,
         filled,
         fill_price,
         dollars("fee_micros"),
@@ -194,6 +213,7 @@ class CopyTradeArchiveAdmin(RecordAdmin):
     """Old copies that were never made."""
 
     columns = COLUMNS
+    hidden = INNER
     list_display = ("trade_id", "archived_at", state, "follower_id", "leader_id", "side", short("token_id"), why)
     list_filter = (moments_of("archived_at"),)
     finders = finding.ARCHIVE_FINDERS

@@ -14,6 +14,7 @@ from statistics import median
 from typing import Any
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_backends, get_user_model
+from django.contrib.auth.models import Group
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpResponse
 
@@ -21,6 +22,7 @@ from copytrading.benchmarks.cast import require_scratch, seed_cast, seed_markets
 from copytrading.benchmarks.rows import made_up_rows
 from copytrading.benchmarks.runs import Run, Unfinished, run_at_full_speed
 from copytrading.operations.cast import wallet_named
+from copytrading.roles import VIEWER
 from copytrading.sources.replay import ReplayFile
 from ledger.system import SeededRandomness, SystemClock, SystemIds
 
@@ -107,8 +109,9 @@ def sentence_of(rounds: Sequence[Round]) -> str:
 
 
 def staff_sessions(number: int) -> list[str]:
-    """Sessions of one new member of staff who cannot sign in otherwise."""
+    """Sessions of one new viewer who cannot sign in otherwise."""
     user = get_user_model().objects.create_user(f"benchmark {SystemIds().token()[:8]}", is_staff=True)
+    user.groups.add(Group.objects.get(name=VIEWER))
     store = SessionMiddleware(lambda _request: HttpResponse()).SessionStore
     (backend, *_others) = get_backends()
     keys = []

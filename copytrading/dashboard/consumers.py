@@ -1,4 +1,4 @@
-"""The dashboard's socket: it tells staff that there is something new, and nothing else. Reads only.
+"""The dashboard's socket: it tells staff who may look that there is something new, and nothing else. Reads only.
 
 Daphne buffers without bound what a slow reader does not take. So one hint may be on its way, and the next is
 sent only after the page acknowledged it: only the newest sequence matters.
@@ -18,7 +18,7 @@ from django.conf import settings
 from django.http import parse_cookie
 
 from copytrading.dashboard.feed import Feed
-from copytrading.dashboard.queries import is_staff_session
+from copytrading.dashboard.queries import session_may_look
 from ledger.clock import Clock
 from ledger.db import Database
 
@@ -87,7 +87,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
         raise StopConsumer
 
     async def connect(self) -> None:
-        """Let staff in; the origin was checked on the way here (routing.py)."""
+        """Let in who may look; the origin was checked on the way here (routing.py)."""
         self._session_key = session_key(self.scope["headers"])
         if self._doors.feed.full() or not await self._allowed():
             await self.close()
@@ -141,7 +141,7 @@ class DashboardConsumer(AsyncWebsocketConsumer):  # type: ignore[misc]  # channe
                 task.cancel()
 
     async def _allowed(self) -> bool:
-        return await self._doors.database.run(is_staff_session, self._session_key)
+        return await self._doors.database.run(session_may_look, self._session_key)
 
     def _overdue(self) -> bool:
         since = self._unanswered_since_ms

@@ -11,7 +11,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model, load_backend
-from django.contrib.auth.models import AbstractUser
+from django.contrib.auth.models import AbstractUser, AnonymousUser
 from django.db.models import Max, Q
 from django.utils.crypto import constant_time_compare
 
@@ -24,6 +24,9 @@ from ledger.sql import database_now
 EVENTS_MAX = 500
 """Events of one answer, and how far a page may be behind before it starts anew: two minutes of one shard, and more of
 sixteen than a page waits for its next hint while a hundred are open. Less than a kilobyte each."""
+
+LOOK = "copytrading.view_copytrade"
+"""The permission that the page, its fetches and its socket ask of staff; every role has it (copytrading/roles.py)."""
 
 HISTORY_MAX = 5_000
 """Events from which a page's first minutes are made: as many as are kept, so many minutes of a few shards."""
@@ -139,8 +142,13 @@ def named_in(events: Iterable[Event]) -> tuple[int, ...]:
     return tuple(sorted(named, reverse=True)[:STORIES_MAX])
 
 
-def is_staff_session(session_key: str | None) -> bool:
-    """True while the session exists and its user is active, is staff and has not changed the password since.
+def may_look(person: AbstractUser | AnonymousUser) -> bool:
+    """Whether a person may see what is copied: staff with a role, or with the permission by itself."""
+    return person.is_active and person.is_staff and person.has_perm(LOOK)
+
+
+def session_may_look(session_key: str | None) -> bool:
+    """True while the session exists and its user may look and has not changed the password since.
 
     Django's own `get_user` would renew or delete the session; a socket only looks.
     """
@@ -151,13 +159,11 @@ def is_staff_session(session_key: str | None) -> bool:
         return False
     user_id = get_user_model()._meta.pk.to_python(session[SESSION_KEY])
     user = load_backend(session[BACKEND_SESSION_KEY]).get_user(user_id)
-    if not isinstance(user, AbstractUser) or not (user.is_active and user.is_staff):
+    if not isinstance(user, AbstractUser):
         return False
     proof = session.get(HASH_SESSION_KEY, "")
-    return any(
-        constant_time_compare(proof, known)
-        for known in (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
-    )
+    known = (user.get_session_auth_hash(), *user.get_session_auth_fallback_hash())
+    return any(constant_time_compare(proof, each) for each in known) and may_look(user)
 
 
 def _recent(last: int) -> tuple[Event, ...]:

@@ -1,4 +1,4 @@
-"""The page, what it fetches, and the one action it has: the pause. Staff only.
+"""The page, what it fetches, and the one action it has: the pause. For staff who may look at copies.
 
 The fetches run on the database door's own threads: a page that polls must not open a connection for each request.
 """
@@ -49,6 +49,10 @@ NO_TRADE = object()
 """The answer for a copy that is not there; None is the answer for somebody who may not ask."""
 
 
+NOT_ALLOWED = "Sign in as staff who may look at copies."
+NO_ROLE = "Your account has no role yet, so it may not see what is copied. An administrator can give it one."
+
+
 def _nothing() -> None:
     """For what no feed keeps."""
 
@@ -62,7 +66,9 @@ class Why(forms.Form):
 @never_cache
 @staff_member_required
 def dashboard(request: HttpRequest) -> HttpResponse:
-    """The page; its numbers come by fetches."""
+    """The page; its numbers come by fetches. Raises PermissionDenied with a sentence for staff who may not look."""
+    if not queries.may_look(request.user):
+        raise PermissionDenied(NO_ROLE)
     content = {
         "may_pause": may_throw(request.user, scope=Scope.GLOBAL, on=True),
         "may_resume": may_throw(request.user, scope=Scope.GLOBAL, on=False),
@@ -114,12 +120,12 @@ class LiveReads:
             return HttpResponse(status=405, headers={"Allow": "GET"})
         try:
             known = kept()
-            found = await self.database.run(_for_staff, request.session.session_key, lambda: known or read())
+            found = await self.database.run(_for_those_who_may, request.session.session_key, lambda: known or read())
         except (OperationalError, InterfaceError):
             return _json({"error": "The database does not answer."}, status=503)
         if found is NO_TRADE:
             return _json({"error": "This copy is not in the database any more."}, status=404)
-        return _json({"error": "Sign in as staff."}, status=403) if found is None else _json(found)
+        return _json({"error": NOT_ALLOWED}, status=403) if found is None else _json(found)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +145,7 @@ class PauseSwitch:
     def _set(self, request: HttpRequest, *, on: bool) -> HttpResponse:
         if request.method != "POST":
             return HttpResponse(status=405, headers={"Allow": "POST"})
-        if not (
-            request.user.is_active and request.user.is_staff and may_throw(request.user, scope=Scope.GLOBAL, on=on)
-        ):
+        if not (queries.may_look(request.user) and may_throw(request.user, scope=Scope.GLOBAL, on=on)):
             raise PermissionDenied
         form = Why(request.POST)
         if not form.is_valid():
@@ -154,8 +158,8 @@ class PauseSwitch:
         return _json(status())
 
 
-def _for_staff(session_key: str | None, read: Callable[[], Any]) -> Any:
-    return read() if queries.is_staff_session(session_key) else None
+def _for_those_who_may(session_key: str | None, read: Callable[[], Any]) -> Any:
+    return read() if queries.session_may_look(session_key) else None
 
 
 def _json(content: object, *, status: int = 200) -> HttpResponse:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db.models import Count, Q, Sum
 
+from copytrading.explain.reasons import title
 from copytrading.explain.stories import outcome_of
 from copytrading.explain.summaries import summary_of
 from copytrading.models import CopiedPosition, CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Signal, Standing
@@ -216,14 +217,23 @@ def holds_on(scope: Scope, key: str) -> tuple[Hold, ...]:
     """The switches and breakers that hold this person or everybody; two queries."""
     mine = Q(scope=scope, key=key) | Q(scope=Scope.GLOBAL)
     switches = [
-        Hold(words=str(row), why=row.why, who=row.changed_by, since=row.changed_at)
+        Hold(words=f"{title(row.kind)} of {_whom(row)} is on", why=row.why, who=row.changed_by, since=row.changed_at)
         for row in Switch.objects.filter(mine, on=True).order_by("scope", "kind")
     ]
     breakers = [
-        Hold(words=f"Breaker {row}", why=row.why, who=row.changed_by, since=row.opened_at)
+        Hold(
+            words=f"{title(row.kind)} breaker for {_whom(row)} is {title(row.state).lower()}",
+            why=row.why,
+            who=row.changed_by,
+            since=row.opened_at,
+        )
         for row in Breaker.objects.filter(mine).exclude(state=Breaker.State.CLOSED).order_by("scope", "kind")
     ]
     return (*switches, *breakers)
+
+
+def _whom(row: Switch | Breaker) -> str:
+    return "everything" if row.scope == Scope.GLOBAL else f"{row.scope.lower()} {row.key}"
 
 
 def person_of(who: str, person_id: int) -> Follower | Leader | None:

@@ -4,7 +4,7 @@ Nothing here decides: pages show rows, and what operators may change goes throug
 """
 
 from ledger.admin import log, money
-from ledger.admin.columns import Column, dollars, price, shares, short
+from ledger.admin.columns import Column, dollars, percent, price, shares, short, titled
 from ledger.admin.fields import DollarField
 from ledger.admin.lists import moments_of
 from ledger.admin.records import AuditedAdmin, RecordAdmin
@@ -21,9 +21,11 @@ __all__ = [
     "log",
     "moments_of",
     "money",
+    "percent",
     "price",
     "price_text",
     "share_text",
     "shares",
     "short",
+    "titled",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.utils.html import format_html
 
-from ledger.texts import NOTHING, dollar_text, price_text, share_text
+from ledger.texts import NOTHING, dollar_text, percent_text, price_text, share_text
 
 Column = Callable[[Any], str]
 """A column of a list or page: the text of one row. Made once for each name, because Django compares them."""
@@ -35,6 +35,18 @@ def price(name: str) -> Column:
 
 
 @cache
+def percent(name: str) -> Column:
+    """The column of basis points, as percent."""
+    return _column(name, percent_text)
+
+
+@cache
+def titled(name: str) -> Column:
+    """The column of a reason: STOP_LOSS is 'Stop loss'."""
+    return _column(name, _title)
+
+
+@cache
 def short(name: str) -> Column:
     """The column of a hash, wallet or token id, cut in its middle; the whole of it in its tooltip."""
     return _column(name, shortened)
@@ -48,10 +60,14 @@ def shortened(value: object) -> str:
     return format_html('<span title="{}">{}…{}</span>', text, text[:8], text[-6:])
 
 
+def _title(value: str) -> str:
+    return value.capitalize().replace("_", " ") or NOTHING
+
+
 def _column(name: str, text: Callable[[Any], str]) -> Column:
     def column(row: Any) -> str:
         return text(getattr(row, name))
 
     column.__name__ = f"{name}_text"
-    label = name.removesuffix("_micros").replace("_", " ")
+    label = name.removesuffix("_micros").replace("_bps", "").replace("_", " ")
     return admin.display(description=label, ordering=name)(column)

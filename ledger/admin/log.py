@@ -23,18 +23,18 @@ _SHARES = ("shares_micros", "size_micros")
 @admin.display(description="change")
 def change_text(entry: AuditEntry) -> str:
     """The first fields that changed, each as `name: before → after`."""
-    names = list({**entry.before, **entry.after})
+    names = _changed(entry)
     told = [f"{_name(name)}: {_told(entry.before, name)} → {_told(entry.after, name)}" for name in names]
     shown, more = "; ".join(told[:SHOWN_MAX]), told[SHOWN_MAX:]
     if not more:
         return shown or NOTHING
-    return format_html('{}; <span title="{}">and {} more</span>', shown, "; ".join(more), len(more))
+    return format_html('<span>{}; <span title="{}">and {} more</span></span>', shown, "; ".join(more), len(more))
 
 
 @admin.display(description="change")
 def change_table(entry: AuditEntry) -> str:
     """Every field that changed, as a table."""
-    names = list({**entry.before, **entry.after})
+    names = _changed(entry)
     rows = format_html_join(
         "",
         "<tr><th scope='row'>{}</th><td>{}</td><td>{}</td></tr>",
@@ -43,6 +43,12 @@ def change_table(entry: AuditEntry) -> str:
     return format_html(
         "<table class='told'><thead><tr><th>Field</th><th>Before</th><th>After</th></tr></thead>{}</table>", rows
     )
+
+
+def _changed(entry: AuditEntry) -> list[str]:
+    """The fields of the entry, without those that were and stayed the same."""
+    same = {name for name, value in entry.before.items() if name in entry.after and entry.after[name] == value}
+    return [name for name in {**entry.before, **entry.after} if name not in same]
 
 
 def _told(values: Mapping[str, Any], name: str) -> str:

@@ -4,7 +4,7 @@ from django.contrib import admin
 from django.db.models import Q
 
 from ledger.admin.actions import BulkAction, bulk_action
-from ledger.admin.columns import dollars, short
+from ledger.admin.columns import dollars, percent, short
 from ledger.admin.lists import by_number, by_person, moments_of
 from ledger.admin.records import RecordAdmin
 from ledger.bulk import try_now
@@ -85,13 +85,14 @@ class DebtAdmin(RecordAdmin):
 class CommissionLogAdmin(RecordAdmin):
     """What referrers earned."""
 
+    columns = {"rate_bps": percent("rate_bps")}
     list_display = (
         "id",
         "referrer",
         "follower",
         "trade_id",
         dollars("profit_micros"),
-        "rate_bps",
+        percent("rate_bps"),
         dollars("amount_micros"),
         "state",
         "created_at",

@@ -132,7 +132,7 @@ def test_list_does_not_count_the_whole_table_twice(model: type[Model]) -> None:
         ("copytrading.CopyConfig", "$100.00"),
         ("copytrading.Signal", "0.50"),
         ("copytrading.CopyTrade", "0.51"),
-        ("copytrading.CopyTradeArchive", "BELOW_MINIMUM (value 3, limit 5)"),
+        ("copytrading.CopyTradeArchive", "Below minimum (value 3, limit 5)"),
         ("copytrading.LeaderPosition", "2,000"),
     ],
 )
@@ -166,8 +166,8 @@ def test_list_of_copies_says_why_each_was_not_made(admin_client: Client) -> None
     ]
     CopyTradeFactory(reasons=reasons)
     text = (
-        "PRICE_DEVIATION (value 600 bps, limit 200 bps); LEADER_DAILY_LIMIT (value $2,000.00, limit $1,500.00); "
-        "FOLLOWER_DAILY_COUNT (value 4, limit 3); GLOBAL_PAUSE; LEADER_POSITION_UNKNOWN (note)"
+        "Price deviation (value 600 bps, limit 200 bps); Leader daily limit (value $2,000.00, limit $1,500.00); "
+        "Follower daily count (value 4, limit 3); Global pause; Leader position unknown (note)"
     )
     assert text in read(admin_client, CopyTradeFactory._meta.model)
 

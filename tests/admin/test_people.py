@@ -109,8 +109,8 @@ def test_config_keeps_its_follower_and_leader(admin_client: Client, fay_config: 
         ("max_odds_micros", "0", "Enter at least $0.000001."),
         ("percentage_bps", "1000001", "less than or equal to 1000000"),
         ("slippage_bps_max", "10000", "less than or equal to 9999"),
-        ("sizing", "FIXED_AMOUNT", "A fixed amount above zero is needed for FIXED_AMOUNT."),
-        ("sizing", "RANGE", "A cap above zero is needed for RANGE."),
+        ("sizing", "FIXED_AMOUNT", "A fixed amount above zero is needed for Fixed Amount."),
+        ("sizing", "RANGE", "A cap above zero is needed for Range."),
     ],
 )
 def test_bad_number_in_a_config_is_told_in_a_sentence(
@@ -126,9 +126,9 @@ def test_bad_number_in_a_config_is_told_in_a_sentence(
 @pytest.mark.parametrize(
     ("field", "text", "sentence"),
     [
-        ("sizing", "SHARES", "A number of shares above zero is needed for SHARES."),
-        ("sizing", "TIERED", "At least one tier is needed for TIERED."),
-        ("sell_sizing", "FIXED_AMOUNT", "An amount above zero is needed for sells of FIXED_AMOUNT."),
+        ("sizing", "SHARES", "A number of shares above zero is needed for Shares."),
+        ("sizing", "TIERED", "At least one tier is needed for Tiered."),
+        ("sell_sizing", "FIXED_AMOUNT", "An amount above zero is needed for sells of Fixed Amount."),
         ("sell_percentage_bps", "0", "Sell at least 1 basis point of the holding."),
         ("sell_percentage_bps", "10001", "less than or equal to 10000"),
         ("stop_loss_micros", "0", "Enter at least $0.000001."),

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from django.test import Client
 from django.urls import reverse
 
@@ -50,6 +51,21 @@ def cell(page: str, name: str) -> str:
     return " ".join(re.sub(r"<[^>]+>", " ", found).split())
 
 
+def test_copy_without_an_order_shows_no_limit(admin_client: Client) -> None:
+    CopyTradeFactory(status=Status.SKIPPED, limit_micros=0)
+    assert cell(read(admin_client, CopyTrade), "limit") == "-"
+
+
+def test_list_that_a_search_emptied_says_so(admin_client: Client) -> None:
+    assert "No copy trade fits this search and these filters." in read(admin_client, CopyTrade, q="nobody")
+
+
+def test_list_that_is_empty_says_so(admin_client: Client) -> None:
+    page = read(admin_client, CopyTrade)
+    assert "There are no copy trades yet." in page
+    assert "fits this search" not in page
+
+
 def test_copy_without_a_fill_shows_no_price(admin_client: Client) -> None:
     trade_in(Status.FAILED)
     page = read(admin_client, CopyTrade)
@@ -85,8 +101,8 @@ def test_incidents_are_listed_without_the_many_refusals(admin_client: Client) ->
     for reason, copy in (("MAX_ODDS", trade), ("OVERSOLD", trade), ("STOP_LOSS", None)):
         GuardrailEvent.objects.create(reason=reason, trade=copy)
     page = read(admin_client, GuardrailEvent, shown="incidents")
-    listed = re.findall(r"field-reason\b.*?>\s*(?:<a[^>]*>)?\s*([A-Z_]+)", page, re.DOTALL)
-    assert sorted(listed) == ["OVERSOLD", "STOP_LOSS"]
+    listed = re.findall(r"field-reason_text\b.*?>\s*(?:<a[^>]*>)?\s*([A-Za-z ]+)<", page, re.DOTALL)
+    assert sorted(listed) == ["Oversold", "Stop loss"]
 
 
 def test_reasons_of_failures_lead_to_their_copies(admin_client: Client, fay_config: CopyConfig) -> None:
@@ -147,3 +163,21 @@ def test_proportional_config_of_a_leader_without_a_known_bankroll_warns(
     fay_config.refresh_from_db()
     assert fay_config.sizing == "PROPORTIONAL"
     assert ("The bankroll of Lena is not known yet" in page) is warned
+
+
+def test_config_that_cannot_be_typed_is_told_in_peoples_units(
+    client: Client, olga: User, fay_config: CopyConfig
+) -> None:
+    told = {"tiers": [[0, 1_000], [1_000 * ONE, 250]], "keywords": ["rain", "snow"], "slippage_bps_max": 150}
+    CopyConfig.objects.filter(pk=fay_config.pk).update(sizing="TIERED", **told)
+    olga.user_permissions.add(Permission.objects.get(codename="view_copyconfig"))
+    client.force_login(olga)
+    page = read(client, CopyConfig, "change", fay_config.pk)
+    for text in ("10 % from $0.00, 2.5 % from $1,000.00", "rain, snow", "1.5 %"):
+        assert f">{text}<" in page
+
+
+def test_change_leaves_out_what_stayed_the_same(admin_client: Client) -> None:
+    before, after = {"state": "CLOSED", "probe_at": None}, {"state": "OPEN", "probe_at": None}
+    AuditEntry.objects.create(actor="olga", action="override", subject="x.y", before=before, after=after)
+    assert cell(read(admin_client, AuditEntry), "change_text") == "state: CLOSED → OPEN"

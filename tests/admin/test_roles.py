@@ -1,5 +1,6 @@
 """Who may do what: the three roles, as a table, and on the pages themselves."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -18,7 +19,7 @@ from guardrails.models import Switch
 from guardrails.pauses import SwitchName, throw_switches
 from guardrails.queries import switches
 from ledger.units import ONE
-from tests.admin.pages import NO_LIMITS, act, address
+from tests.admin.pages import NO_LIMITS, act, address, read
 from tests.doors import BEGINNING
 from tests.factories import LeaderFactory, MarketFactory
 
@@ -107,6 +108,24 @@ def test_stories_and_reasons_are_for_every_role(member: Callable[[str], Client],
         ("admin:index", []),
     ):
         assert client.get(reverse(name, args=args)).status_code == 200
+
+
+def test_staff_without_a_role_are_told_whom_to_ask(client: Client, olga: User) -> None:
+    client.force_login(olga)
+    page = client.get(reverse("admin:index")).content.decode()
+    assert "Your account has no role yet, so there is nothing to see." in page
+    assert "Live dashboard" not in page
+
+
+def test_page_that_a_role_may_not_open_says_so(member: Callable[[str], Client]) -> None:
+    answer = member(VIEWER).get(address(User, "changelist"))
+    assert (answer.status_code, b"Your account may not open this page." in answer.content) == (403, True)
+
+
+def test_new_user_is_typed_with_a_name_and_a_password(admin_client: Client) -> None:
+    page = read(admin_client, User, "add")
+    assert re.findall(r'<input[^>]* name="(\w+)"[^>]* required', page) == ["username"]
+    assert {"password1", "password2"} <= set(re.findall(r'<input[^>]* name="(\w+)"', page))
 
 
 @pytest.mark.parametrize("page", ["follower_story", "leader_story", "why"])

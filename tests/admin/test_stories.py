@@ -180,7 +180,8 @@ def test_switches_and_breakers_on_somebody_or_on_everybody_are_told(fay: Followe
     Switch.objects.create(scope="GLOBAL", kind="PAUSE", on=False)
     Breaker.objects.create(kind="FAILURE_RATE", scope="GLOBAL", state="OPEN", opened_at=BEGINNING)
     assert [each.words for each in holds_on(Scope.FOLLOWER, str(fay.pk))] == [
-        f"PAUSE FOLLOWER {fay.pk}", "DRY_RUN GLOBAL", "Breaker FAILURE_RATE GLOBAL",
+        f"Pause of follower {fay.pk} is on", "Dry run of everything is on",
+        "Failure rate breaker for everything is open",
     ]  # fmt: skip
 
 

@@ -42,10 +42,17 @@ def server(transactional_db: None, _web_server: WebServer) -> WebServer:
 
 
 @pytest.fixture
-def operator(olga: User) -> User:
-    """Olga with the right to throw every switch in both directions."""
-    olga.user_permissions.set(Permission.objects.filter(codename__in=["change_switch", "resume_everything"]))
+def viewer(olga: User) -> User:
+    """Olga with the right to look, and no other."""
+    olga.user_permissions.set(Permission.objects.filter(codename="view_copytrade"))
     return olga
+
+
+@pytest.fixture
+def operator(viewer: User) -> User:
+    """Olga with the right to throw every switch in both directions."""
+    viewer.user_permissions.add(*Permission.objects.filter(codename__in=["change_switch", "resume_everything"]))
+    return viewer
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from django.db import OperationalError
 
 from copytrading.dashboard.consumers import DashboardConsumer, SocketDoors
 from copytrading.dashboard.feed import Feed
-from copytrading.dashboard.queries import EVENTS_MAX, Event, Fresh, fresh, is_staff_session
+from copytrading.dashboard.queries import EVENTS_MAX, Event, Fresh, fresh, session_may_look
 from copytrading.dashboard.status import Status, status
 from copytrading.explain.stories import Story
 from ledger.system import SeededRandomness
@@ -73,12 +73,12 @@ class ScriptedDatabase:
         self.watched: tuple[int, ...] = ()
 
     async def run(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        self.checks += work is is_staff_session
+        self.checks += work is session_may_look
         self.polls += work is fresh
         self.statuses += work is status
         if self.broken:
             raise OperationalError("no route to the database")
-        return {is_staff_session: lambda: self.staff, fresh: lambda: self.news(*args), status: lambda: NOBODY}[work]()
+        return {session_may_look: lambda: self.staff, fresh: lambda: self.news(*args), status: lambda: NOBODY}[work]()
 
     def news(self, known: int | None, watched: tuple[int, ...]) -> Fresh:
         """What came after the sequence that the feed knows, as `queries.fresh` tells it."""

@@ -239,5 +239,5 @@ def test_page_that_is_far_behind_begins_anew(open_screen: Screen, server: WebSer
 def test_signed_out_page_says_so(open_screen: Screen, operator: User) -> None:
     User.objects.filter(pk=operator.pk).update(is_staff=False)
     tick()
-    open_screen.shows("notice", "You are signed out. Since")
+    open_screen.shows("notice", "You are signed out, or may no longer look. Since")
     assert open_screen.driver.find_element(By.ID, "sign-in").is_displayed()

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.contrib.sessions.models import Session
 
 from copytrading.dashboard import queries
@@ -210,24 +210,29 @@ def test_newcomer_is_told_what_is_missing() -> None:
     assert status().has_configs
 
 
-def test_session_of_staff_is_staff(olga: User, session_of: Any) -> None:
-    assert queries.is_staff_session(session_of(olga))
+def test_session_of_staff_with_a_role_may_look(viewer: User, session_of: Any) -> None:
+    assert queries.session_may_look(session_of(viewer))
 
 
-def test_session_of_others_is_not_staff(visitor: User, session_of: Any) -> None:
-    assert not queries.is_staff_session(session_of(visitor))
+def test_session_of_staff_without_a_role_may_not_look(olga: User, session_of: Any) -> None:
+    assert not queries.session_may_look(session_of(olga))
+
+
+def test_session_of_others_may_not_look(visitor: User, session_of: Any) -> None:
+    visitor.user_permissions.add(Permission.objects.get(codename="view_copytrade"))
+    assert not queries.session_may_look(session_of(visitor))
 
 
 @pytest.mark.parametrize("key", [None, "", "x" * 32, "../etc/passwd", "a" * 5_000])
-def test_unknown_session_is_not_staff(key: str | None) -> None:
-    assert not queries.is_staff_session(key)
+def test_unknown_session_may_not_look(key: str | None) -> None:
+    assert not queries.session_may_look(key)
 
 
 @pytest.mark.parametrize("change", [{"is_staff": False}, {"is_active": False}, {"password": "changed"}])
-def test_session_ends_when_the_account_changes(olga: User, session_of: Any, change: dict[str, Any]) -> None:
-    key = session_of(olga)
-    User.objects.filter(pk=olga.pk).update(**change)
-    assert not queries.is_staff_session(key)
+def test_session_ends_when_the_account_changes(viewer: User, session_of: Any, change: dict[str, Any]) -> None:
+    key = session_of(viewer)
+    User.objects.filter(pk=viewer.pk).update(**change)
+    assert not queries.session_may_look(key)
     assert Session.objects.filter(pk=key).exists(), "a socket only looks"
 
 

@@ -62,8 +62,8 @@ def test_delays_and_stages_are_those_of_the_interval(world: World) -> None:
 
 def test_bounds_stand_beside_the_gauges(world: World) -> None:
     told = report(world)
-    assert (told["queue"], told["queue_max"]) == (0, settings.COPY_TRADING_QUEUE_MAX)
-    assert (told["in_flight"], told["in_flight_max"]) == (0, settings.COPY_TRADING_IN_FLIGHT_MAX)
+    assert (told["queue"], told["queue_max"]) == (0, settings.SUPERVISOR_QUEUE_MAX_SIZE)
+    assert (told["in_flight"], told["in_flight_max"]) == (0, settings.SUPERVISOR_WORKER_POOL_SIZE)
 
 
 def cost_of_report(world: World) -> tuple[int, int, int]:
@@ -88,14 +88,14 @@ def test_report_costs_the_same_whatever_the_load(world: World) -> None:
 
 
 def test_engine_does_the_same_with_and_without_open_pages(
-    server: WebServer, world: World, olga: User, session_of: Callable[[User], str]
+    server: WebServer, world: World, viewer: User, session_of: Callable[[User], str]
 ) -> None:
     world.follower()
     report(world)
     costs = []
     for pages in (0, 30):
         with ExitStack() as stack:
-            sockets = [stack.enter_context(opened(server, session_of(olga))) for _page in range(pages)]
+            sockets = [stack.enter_context(opened(server, session_of(viewer))) for _page in range(pages)]
             for socket in sockets:
                 hint(socket)
             world.copy(world.row(tx=1 + pages))

@@ -58,22 +58,22 @@ def refused(server: WebServer, session: str | None, origin: str | None) -> int:
     return caught.value.response.status_code
 
 
-def test_staff_hear_of_a_row_after_it_is_written(server: WebServer, olga: User, session_of: SessionOf) -> None:
-    with opened(server, session_of(olga)) as socket:
+def test_staff_hear_of_a_row_after_it_is_written(server: WebServer, viewer: User, session_of: SessionOf) -> None:
+    with opened(server, session_of(viewer)) as socket:
         hear(socket, 0)
         hear(socket, tick())
 
 
-def test_listed_origin_is_let_in(server: WebServer, olga: User, session_of: SessionOf) -> None:
-    with opened(server, session_of(olga), LISTED_ORIGIN) as socket:
+def test_listed_origin_is_let_in(server: WebServer, viewer: User, session_of: SessionOf) -> None:
+    with opened(server, session_of(viewer), LISTED_ORIGIN) as socket:
         hear(socket, 0)
 
 
 @pytest.mark.parametrize("origin", ["https://evil.example", "http://127.0.0.1:1", "null", None])
 def test_foreign_or_missing_origin_is_refused(
-    server: WebServer, olga: User, session_of: SessionOf, origin: str | None
+    server: WebServer, viewer: User, session_of: SessionOf, origin: str | None
 ) -> None:
-    assert refused(server, session_of(olga), origin) == 403
+    assert refused(server, session_of(viewer), origin) == 403
 
 
 def test_strangers_are_refused(server: WebServer) -> None:
@@ -84,13 +84,17 @@ def test_visitors_are_refused(server: WebServer, visitor: User, session_of: Sess
     assert refused(server, session_of(visitor), "own") == 403
 
 
-def test_another_address_is_refused(server: WebServer, olga: User, session_of: SessionOf) -> None:
+def test_staff_without_a_role_are_refused(server: WebServer, olga: User, session_of: SessionOf) -> None:
+    assert refused(server, session_of(olga), "own") == 403
+
+
+def test_another_address_is_refused(server: WebServer, viewer: User, session_of: SessionOf) -> None:
     with pytest.raises(InvalidStatus):
         connect(f"ws://{server.address}/ws/other/", origin=server.url)
 
 
-def test_revoked_session_is_closed_at_the_next_event(server: WebServer, olga: User, session_of: SessionOf) -> None:
-    with opened(server, session_of(olga)) as socket:
+def test_revoked_session_is_closed_at_the_next_event(server: WebServer, viewer: User, session_of: SessionOf) -> None:
+    with opened(server, session_of(viewer)) as socket:
         hear(socket, 0)
         Session.objects.all().delete()
         tick()
@@ -98,11 +102,21 @@ def test_revoked_session_is_closed_at_the_next_event(server: WebServer, olga: Us
 
 
 def test_user_who_is_staff_no_more_is_closed_at_the_next_event(
-    server: WebServer, olga: User, session_of: SessionOf
+    server: WebServer, viewer: User, session_of: SessionOf
 ) -> None:
-    with opened(server, session_of(olga)) as socket:
+    with opened(server, session_of(viewer)) as socket:
         hear(socket, 0)
-        User.objects.filter(pk=olga.pk).update(is_staff=False)
+        User.objects.filter(pk=viewer.pk).update(is_staff=False)
+        tick()
+        assert closing(socket) == 4403
+
+
+def test_user_whose_role_is_taken_away_is_closed_at_the_next_event(
+    server: WebServer, viewer: User, session_of: SessionOf
+) -> None:
+    with opened(server, session_of(viewer)) as socket:
+        hear(socket, 0)
+        viewer.user_permissions.clear()
         tick()
         assert closing(socket) == 4403
 
@@ -118,15 +132,15 @@ def test_user_who_is_staff_no_more_is_closed_at_the_next_event(
     ids=["oversized", "binary", "unknown", "no json"],
 )
 def test_message_that_is_no_acknowledgement_ends_the_socket(
-    server: WebServer, olga: User, session_of: SessionOf, message: Any, code: int
+    server: WebServer, viewer: User, session_of: SessionOf, message: Any, code: int
 ) -> None:
-    with opened(server, session_of(olga)) as socket:
+    with opened(server, session_of(viewer)) as socket:
         socket.send(message)
         assert closing(socket) == code
 
 
-def test_flood_of_messages_ends_the_socket(server: WebServer, olga: User, session_of: SessionOf) -> None:
-    with opened(server, session_of(olga)) as socket:
+def test_flood_of_messages_ends_the_socket(server: WebServer, viewer: User, session_of: SessionOf) -> None:
+    with opened(server, session_of(viewer)) as socket:
         sequence = json.loads(socket.recv(timeout=WAIT_SECONDS_MAX))["sequence"]
         for _ in range(40):
             socket.send(json.dumps({"type": "ack", "sequence": sequence}))

@@ -3,13 +3,14 @@
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Group, Permission, User
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import OperationalError
 from django.test import Client, RequestFactory
 
 from copytrading.dashboard.feed import Feed
 from copytrading.dashboard.views import LiveReads
+from copytrading.roles import ROLES
 from copytrading.states import Status
 from guardrails.models import Switch
 from guardrails.queries import switches
@@ -40,8 +41,30 @@ def test_page_sends_visitors_without_staff_rights_to_the_login(client: Client, v
 
 
 @pytest.mark.django_db
-def test_page_forbids_everything_that_is_not_its_own(client: Client, olga: User) -> None:
+def test_page_tells_staff_without_a_role_whom_to_ask(client: Client, olga: User) -> None:
     client.force_login(olga)
+    answer = client.get("/")
+    assert answer.status_code == 403
+    assert b"Your account has no role yet, so it may not see what is copied. An administrator" in answer.content
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("role", ROLES)
+def test_page_is_open_to_every_role(client: Client, olga: User, role: str) -> None:
+    olga.groups.add(Group.objects.get(name=role))
+    client.force_login(olga)
+    assert client.get("/").status_code == 200
+
+
+@pytest.mark.django_db
+def test_address_of_no_page_is_said_so(client: Client) -> None:
+    answer = client.get("/nowhere")
+    assert (answer.status_code, b"There is no page at this address." in answer.content) == (404, True)
+
+
+@pytest.mark.django_db
+def test_page_forbids_everything_that_is_not_its_own(client: Client, viewer: User) -> None:
+    client.force_login(viewer)
     answer = client.get("/")
     assert answer.status_code == 200
     assert "default-src 'none'; script-src 'self'" in answer["Content-Security-Policy"]
@@ -52,11 +75,11 @@ def test_page_forbids_everything_that_is_not_its_own(client: Client, olga: User)
 
 
 @pytest.mark.django_db
-def test_page_offers_the_switch_only_to_those_who_may(client: Client, olga: User) -> None:
-    client.force_login(olga)
+def test_page_offers_the_switch_only_to_those_who_may(client: Client, viewer: User) -> None:
+    client.force_login(viewer)
     page = client.get("/").content
     assert b"switch-button" not in page
-    assert b"Your account may look at this page, but not pause; an administrator can give it a role." in page
+    assert b"Your account may look at this page, but not pause: ask an operator or a risk officer." in page
 
 
 @pytest.mark.django_db
@@ -77,22 +100,29 @@ def test_visitors_fetch_nothing(transactional_db: None, client: Client, visitor:
 
 
 @pytest.mark.parametrize("path", FETCHES)
-def test_staff_fetch_json_that_nobody_keeps(transactional_db: None, client: Client, olga: User, path: str) -> None:
-    CopyTradeFactory(pk=1)
+def test_staff_without_a_role_fetch_nothing(transactional_db: None, client: Client, olga: User, path: str) -> None:
     client.force_login(olga)
+    answer = client.get(path)
+    assert (answer.status_code, answer.json()) == (403, {"error": "Sign in as staff who may look at copies."})
+
+
+@pytest.mark.parametrize("path", FETCHES)
+def test_staff_fetch_json_that_nobody_keeps(transactional_db: None, client: Client, viewer: User, path: str) -> None:
+    CopyTradeFactory(pk=1)
+    client.force_login(viewer)
     answer = client.get(path)
     assert (answer.status_code, answer["Content-Type"]) == (200, "application/json")
     assert answer["Cache-Control"] == "no-store"
 
 
 @pytest.mark.parametrize("path", FETCHES)
-def test_fetches_change_nothing(transactional_db: None, client: Client, olga: User, path: str) -> None:
-    client.force_login(olga)
+def test_fetches_change_nothing(transactional_db: None, client: Client, viewer: User, path: str) -> None:
+    client.force_login(viewer)
     assert client.post(path).status_code == 405
 
 
-def test_events_resume_after_a_sequence(transactional_db: None, client: Client, olga: User) -> None:
-    client.force_login(olga)
+def test_events_resume_after_a_sequence(transactional_db: None, client: Client, viewer: User) -> None:
+    client.force_login(viewer)
     first, second = tick(), tick(signals=8)
     told = client.get(f"/dashboard/events?after={first}").json()
     assert (told["last"], told["behind"]) == (second, False)
@@ -102,8 +132,8 @@ def test_events_resume_after_a_sequence(transactional_db: None, client: Client, 
 
 
 @pytest.mark.parametrize("after", ["", "-1", "1.5", "x", "\u0661", "9" * 19, "9" * 400])
-def test_sequence_that_is_none_is_refused(transactional_db: None, client: Client, olga: User, after: str) -> None:
-    client.force_login(olga)
+def test_sequence_that_is_none_is_refused(transactional_db: None, client: Client, viewer: User, after: str) -> None:
+    client.force_login(viewer)
     answer = client.get("/dashboard/events", {"after": after})
     assert (answer.status_code, answer.json()) == (400, {"error": "`after` must be the sequence of an event."})
 
@@ -126,8 +156,8 @@ async def test_database_that_does_not_answer_is_said_so(rf: RequestFactory) -> N
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("path", ACTIONS)
-def test_staff_without_the_permission_switch_nothing(client: Client, olga: User, path: str) -> None:
-    client.force_login(olga)
+def test_staff_without_the_permission_switch_nothing(client: Client, viewer: User, path: str) -> None:
+    client.force_login(viewer)
     assert client.post(path, headers=JSON).status_code == 403
     assert not Switch.objects.exists()
 
@@ -144,6 +174,15 @@ def test_permission_without_staff_switches_nothing(client: Client, operator: Use
     User.objects.filter(pk=operator.pk).update(is_staff=False)
     client.force_login(operator)
     assert client.post("/dashboard/pause", headers=JSON).status_code == 403
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("path", ACTIONS)
+def test_who_may_not_look_switches_nothing(client: Client, operator: User, path: str) -> None:
+    operator.user_permissions.remove(Permission.objects.get(codename="view_copytrade"))
+    client.force_login(operator)
+    assert client.post(path, headers=JSON).status_code == 403
+    assert not Switch.objects.exists()
 
 
 @pytest.mark.django_db
@@ -205,16 +244,16 @@ def test_reason_that_cannot_be_kept_is_refused(client: Client, operator: User, w
     assert not Switch.objects.exists()
 
 
-def test_story_of_a_copy_is_told_with_the_way_to_its_row(transactional_db: None, client: Client, olga: User) -> None:
+def test_story_of_a_copy_is_told_with_the_way_to_its_row(transactional_db: None, client: Client, viewer: User) -> None:
     trade = trade_in(Status.EXECUTED)
-    client.force_login(olga)
+    client.force_login(viewer)
     told = client.get(f"/dashboard/trades/{trade.pk}").json()
     assert (told["id"], told["status"]) == (trade.pk, "EXECUTED")
     assert told["admin_url"] == f"/admin/copytrading/copytrade/{trade.pk}/change/"
 
 
-def test_story_of_no_copy_is_said_so(transactional_db: None, client: Client, olga: User) -> None:
-    client.force_login(olga)
+def test_story_of_no_copy_is_said_so(transactional_db: None, client: Client, viewer: User) -> None:
+    client.force_login(viewer)
     answer = client.get("/dashboard/trades/404")
     assert (answer.status_code, "not in the database" in answer.json()["error"]) == (404, True)
 

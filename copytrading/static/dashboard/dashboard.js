@@ -146,7 +146,7 @@ function command() {
 
 // What is wrong, the worst first: [level, short, title, sentence, since].
 function trouble() {
-  if (link.signedOut) return ["bad", "Signed out", "You are signed out.", "The figures below stand still since then.", link.brokenSince];
+  if (link.signedOut) return ["bad", "No access", "You are signed out, or may no longer look.", "The figures below stand still since then.", link.brokenSince];
   if (link.brokenSince !== null) {
     const soon = link.retryFetchInMs() > 1_000 ? ` in ${ago(link.retryFetchInMs())}` : "";
     return ["bad", "Reconnecting", "The server does not answer.", `Trying again by itself${soon}.`, link.brokenSince];
