@@ -3,6 +3,7 @@
 Two signals share a batch unless the later one depends on the earlier: parts of one group (what was decided
 counts), one of them sells in the market of the other (a follower may copy both, also with the market's other
 token, and what is left counts), or somebody carries what is under the minimum from one to the next.
+What depends is passed over, with all that comes after it in its market, and is first in line for the next batch.
 A signal that was begun before is decided alone, so that a poisoned one takes no other with it.
 """
 
@@ -47,46 +48,75 @@ class Batch:
 
 
 def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int) -> tuple[Batch, list[Waiting]]:
-    """The next batch of at most `copies_max` pairs, and what waits after it. Order is kept."""
+    """The next batch of at most `copies_max` pairs, and what waits after it, in the order given.
+
+    The first that waits is always in it. One that depends on an earlier one is passed over with everything behind it
+    in its market, so that order within a market is kept and other markets do not wait for it.
+    """
     pairs: list[Pair] = []
     finished: list[int] = []
     lonely: list[int] = []
-    signals: list[SignalFacts] = []
+    taken, passed = _Taken(), list[Waiting]()
     for index, item in enumerate(waiting):
         configs = _left(item, subscribers)
         room = copies_max - len(pairs)
         apart = item.alone or (index > 0 and waiting[0].alone)
-        if room <= 0 or (signals and apart) or _depends(item.signal, configs, signals):
-            return _batch(pairs, finished, lonely, signals), list(waiting[index:])
+        if room <= 0 or (taken.signals and apart):
+            return _batch(pairs, finished, lonely, taken.signals), [*passed, *waiting[index:]]
         if not configs and not item.after:
             lonely.append(item.signal.signal_id)
             continue
-        signals.append(item.signal)
+        if not taken.admits(item.signal, configs):
+            taken.close(item.signal)
+            passed.append(item)
+            continue
+        taken.add(item.signal)
         pairs += [(item.signal, config) for config in configs[:room]]
         if room < len(configs):
-            rest = [replace(item, after=configs[room - 1].config_id), *waiting[index + 1 :]]
-            return _batch(pairs, finished, lonely, signals), rest
+            left = replace(item, after=configs[room - 1].config_id)
+            return _batch(pairs, finished, lonely, taken.signals), [*passed, left, *waiting[index + 1 :]]
         finished.append(item.signal.signal_id)
-    return _batch(pairs, finished, lonely, signals), []
+    return _batch(pairs, finished, lonely, taken.signals), passed
 
 
-def _left(item: Waiting, subscribers: Subscribers) -> list[Config]:
+class _Taken:
+    """The signals of a batch so far, by what later ones could depend on."""
+
+    def __init__(self) -> None:
+        self.signals: list[SignalFacts] = []
+        self._groups: set[str] = set()
+        self._buyers: dict[str, set[int]] = {}
+        self._closed: set[str] = set()
+
+    def admits(self, signal: SignalFacts, configs: Sequence[Config]) -> bool:
+        """True when the signal depends on none of these and on none that was passed over."""
+        if signal.condition_id in self._closed or signal.group_key in self._groups:
+            return False
+        buyers = self._buyers.get(signal.condition_id)
+        if buyers is None:
+            return True
+        return signal.side is Side.BUY and not (signal.leader_id in buyers and any(map(_carries, configs)))
+
+    def add(self, signal: SignalFacts) -> None:
+        """Take the signal in; after a sell its market is closed."""
+        self.signals.append(signal)
+        self._groups.add(signal.group_key)
+        if signal.side is Side.SELL:
+            self._closed.add(signal.condition_id)
+        else:
+            self._buyers.setdefault(signal.condition_id, set()).add(signal.leader_id)
+
+    def close(self, signal: SignalFacts) -> None:
+        """Pass the signal over: whatever comes after it in its market waits behind it."""
+        self._closed.add(signal.condition_id)
+
+
+def _left(item: Waiting, subscribers: Subscribers) -> Sequence[Config]:
     only, after = item.signal.only_config, item.after
     configs = subscribers.get(item.signal.leader_id, ())
+    if only is None and not after:
+        return configs
     return [each for each in configs if each.config_id > after and only in (None, each.config_id)]
-
-
-def _depends(signal: SignalFacts, configs: Sequence[Config], earlier: Sequence[SignalFacts]) -> bool:
-    for before in earlier:
-        if before.group_key == signal.group_key:
-            return True
-        if before.condition_id != signal.condition_id:
-            continue
-        if Side.SELL in (before.side, signal.side):
-            return True
-        if before.leader_id == signal.leader_id and any(map(_carries, configs)):
-            return True
-    return False
 
 
 def _carries(config: Config) -> bool:

@@ -17,6 +17,7 @@ from copytrading.costs import NO_COSTS, Costs
 from copytrading.decide import SignalFacts
 from copytrading.deciding import Answer, Planner, decide_all, dry_plans
 from copytrading.facts import Gatherer
+from copytrading.held import Held
 from copytrading.metrics import StageTimes, Tallies
 from copytrading.operations.attempts import begin_signals, count_try, drop_signals
 from copytrading.operations.decisions import Decision
@@ -31,6 +32,9 @@ from ledger.db import Database
 
 TAKE_FIRST, TAKE_MIN, TAKE_MAX = 64, 16, 512
 """Signals taken from the queue at once: at the start, where each has many followers, and where each has few."""
+
+ROOM_MIN = 8
+"""More are taken for the next batch when so many fit beside those that wait: each question costs."""
 
 BATCHES_TAKEN = 2
 """Batches that the signals taken should fill, by how many copies the ones before have needed."""
@@ -97,33 +101,51 @@ class Pipeline:
                 await self._doors.clock.sleep(STORE_DOWN_WAIT_S)
 
     async def run_once(self, stop: asyncio.Event | None = None) -> int:
-        """Take what is queued and carry it to the sender; the number of signals taken."""
-        taken = await self._doors.queue.take(self._take, wait_ms=WAIT_MS)
-        if taken and await self.process([int(item.item) for item in taken], stop):
-            # Marking comes last: until here a crash leaves the signals in the queue and open in the database.
-            await self._doors.queue.done([item.receipt for item in taken])
-        return len(taken)
+        """Take what is queued and carry it to the sender; the number of signals taken.
 
-    async def process(self, signal_ids: Sequence[int], stop: asyncio.Event | None = None) -> bool:
-        """Decide these signals for every follower that lacks a copy; those already done are left alone.
-
-        False when a stop came between two batches: the rest is open in the database.
+        While some of them wait for earlier ones, of their market or of their batch, more are taken to fill the next.
         """
+        held = Held(self._doors.queue)
+        waiting: list[Waiting] = []
+        taken = await held.take(self._take, wait_ms=WAIT_MS)
+        number = 0
+        while taken or waiting:
+            number += len(taken)
+            waiting += await self._begin(taken)
+            if stop is not None and stop.is_set():
+                return number
+            waiting = await self._decide_next(waiting)
+            # Marking comes last: until here a crash leaves the signals in the queue and open in the database.
+            await held.end_all_but({each.signal.signal_id for each in waiting}, last=not waiting)
+            room = self._take - len(waiting)
+            taken = await held.more(room) if waiting and room >= ROOM_MIN else []
+        return number
+
+    async def process(self, signal_ids: Sequence[int]) -> None:
+        """Decide these signals for every follower that lacks a copy; those already done are left alone."""
+        waiting = await self._begin(signal_ids)
+        while waiting:
+            waiting = await self._decide_next(waiting)
+
+    async def _begin(self, signal_ids: Sequence[int]) -> list[Waiting]:
+        if not signal_ids:
+            return []
         begun = await self._doors.database.run(begin_signals, signal_ids, now=self._doors.clock.now())
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
-        waiting = [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
-        copies, counted = 0, set[int]()
-        while waiting:
-            if stop is not None and stop.is_set():
-                return False
-            subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
-            batch, waiting = next_batch(waiting, subscribers, copies_max=self._settings.batch_copies)
-            await self._process_batch([each for each in batch.signals if each.signal_id not in counted], batch)
-            counted |= {each.signal_id for each in batch.signals}
-            copies += len(batch.pairs)
-        self._take = signals_to_take(len(begun.signals), copies, batch_copies=self._settings.batch_copies)
-        return True
+        return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
+
+    async def _decide_next(self, waiting: Sequence[Waiting]) -> list[Waiting]:
+        """Decide and send the next batch of these; those left."""
+        if not waiting:
+            return []
+        batch_copies = self._settings.batch_copies
+        subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
+        batch, left = next_batch(waiting, subscribers, copies_max=batch_copies)
+        await self._process_batch(_first_tried(waiting, batch), batch)
+        signals = len(batch.signals) + len(batch.without_followers)
+        self._take = signals_to_take(signals, len(batch.pairs), batch_copies=batch_copies)
+        return left
 
     async def _process_batch(self, begun: Sequence[SignalFacts], batch: Batch) -> None:
         steps, stages, costs = self._steps, self._steps.stages, self._steps.costs
@@ -131,7 +153,6 @@ class Pipeline:
             await self._drop(batch.without_followers)
         if not batch.signals:
             return
-        # Once for a signal, however many batches its followers fill.
         await self._doors.database.run(count_try, begun, now=self._doors.clock.now())
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
@@ -186,6 +207,12 @@ class Pipeline:
                 told = [each["reason"] for each in row.reasons if not each.get("note")]
                 self._steps.tallies.count_copy("SKIPPED", told)
         self._steps.tallies.remember_newest([row.pk for row in written.rows])
+
+
+def _first_tried(waiting: Sequence[Waiting], batch: Batch) -> list[SignalFacts]:
+    """The batch's signals that are decided for their first followers: tries are counted once for a signal."""
+    begun = {each.signal.signal_id for each in waiting if each.after}
+    return [each for each in batch.signals if each.signal_id not in begun]
 
 
 def signals_to_take(signals: int, copies: int, *, batch_copies: int) -> int:

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
 from copytrading.decide import SignalFacts
-from copytrading.models import CarriedSize, CopyTrade, Leader, Signal
+from copytrading.models import CarriedSize, CopyTrade, Leader, Signal, SignalCursor, SignalSourceTotal
 from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already
 from copytrading.states import OPEN, Status
@@ -18,7 +19,7 @@ from ledger.units import Micros, Side, cost_up
 
 def signal_facts(signal: Signal, group_key: str) -> SignalFacts:
     """A signal row as the decisions see it."""
-    return _signal_facts((*(getattr(signal, name) for name in _SIGNAL[:-1]), group_key))
+    return _signal_facts((*_columns_of(signal), group_key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class OpenSignal:
 
 def open_signals(signal_ids: Sequence[int]) -> list[OpenSignal]:
     """The open ones among these signals, oldest first; one query."""
-    rows = Signal.objects.filter(pk__in=list(signal_ids), done_at__isnull=True).order_by("id")
+    rows = Signal.objects.filter(pk__among=set(signal_ids), done_at__isnull=True).order_by("id")
     return [OpenSignal(_signal_facts(row[1:]), row[0]) for row in rows.values_list("attempts", *_SIGNAL)]
 
 
@@ -39,6 +40,8 @@ _SIGNAL = (
     *("pk", "part", "leader_id", "side", "token_id", "condition_id", "size_micros", "total_size_micros"),
     *("price_micros", "leader_held_micros", "traded_at", "detected_at", "only_config_id", "group__key"),
 )
+
+_columns_of = attrgetter(*_SIGNAL[:-1])
 
 
 def _signal_facts(row: tuple[Any, ...]) -> SignalFacts:
@@ -104,7 +107,7 @@ def exposures(keys: Iterable[MarketKey]) -> dict[MarketKey, int]:
     if not wanted:
         return {}
     found = dict.fromkeys(wanted, 0)
-    among = {"follower_id__in": {key[0] for key in wanted}, "condition_id__in": {key[1] for key in wanted}}
+    among = {"follower_id__among": {key[0] for key in wanted}, "condition_id__among": {key[1] for key in wanted}}
     held = Position.objects.filter(**among).values_list("follower_id", "condition_id", "cost_micros")
     buys = CopyTrade.objects.filter(**among, status__in=[each.value for each in OPEN], side=Side.BUY.value)
     for follower, condition, micros in (*held, *buys.values_list("follower_id", "condition_id", "reserved_micros")):
@@ -126,6 +129,9 @@ class Shard:
     index: int = 0
     of: int = 1
 
+    def __str__(self) -> str:
+        return f"{self.index}/{self.of}"
+
     def leader_ids(self) -> list[int] | None:
         """The leaders of this shard; None when one shard has them all. Reads the leaders' wallets."""
         if self.of == 1:
@@ -141,6 +147,82 @@ def open_signal_ids(*, before: datetime, limit: int, shard: Shard) -> list[int]:
     if leaders is not None:
         rows = rows.filter(leader_id__in=leaders)
     return list(rows.order_by("detected_at", "id").values_list("pk", flat=True)[:limit])
+
+
+@dataclass(frozen=True, slots=True)
+class OpenId:
+    """An open signal by its id; an exit reduces what a follower has at stake."""
+
+    signal_id: int
+    is_exit: bool
+
+
+_EXIT = Q(side=Side.SELL.value) | Q(only_config__isnull=False)
+
+
+def open_ids(*, before: datetime, limit: int, shard: Shard, entries_since: datetime | None = None) -> list[OpenId]:
+    """As `open_signal_ids`, with which of them are exits; what was detected before `entries_since` only if it is."""
+    rows = _open_between(before=before, shard=shard, entries_since=entries_since).order_by("detected_at", "id")
+    found = rows.values_list("pk", "side", "only_config_id")[:limit]
+    return [OpenId(pk, side == Side.SELL or only is not None) for pk, side, only in found]
+
+
+def earlier_open_ids(sells: Sequence[SignalFacts]) -> set[int]:
+    """Open signals of the same leaders in the same markets that are older than one of these; no sell, no query."""
+    if not sells:
+        return set()
+    newest: dict[tuple[int, str], int] = {}
+    for sell in sells:
+        key = (sell.leader_id, sell.condition_id)
+        newest[key] = max(sell.signal_id, newest.get(key, 0))
+    rows = Signal.objects.filter(
+        done_at__isnull=True, leader_id__in={key[0] for key in newest}, condition_id__in={key[1] for key in newest}
+    )
+    found = rows.values_list("pk", "leader_id", "condition_id")
+    return {pk for pk, leader, condition in found if pk < newest.get((leader, condition), 0)}
+
+
+def entries_before(signal_ids: Sequence[int], moment: datetime) -> set[int]:
+    """Those of these signals that are no exits and were detected before the moment."""
+    rows = Signal.objects.filter(pk__in=list(signal_ids), detected_at__lt=moment).exclude(_EXIT)
+    return set(rows.values_list("pk", flat=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """Undecided signals, and since when the oldest 5 % of them wait; None when there are none."""
+
+    depth: int
+    p95_since: datetime | None
+
+
+def backlog(*, before: datetime, shard: Shard, entries_since: datetime | None = None) -> Backlog:
+    """What a shard has still to decide, old entries left out that are put off until the load has passed."""
+    rows = _open_between(before=before, shard=shard, entries_since=entries_since)
+    depth = rows.count()
+    oldest = rows.order_by("detected_at", "id").values_list("detected_at", flat=True)
+    place = depth * 5 // 100
+    return Backlog(depth, next(iter(oldest[place : place + 1]), None))
+
+
+def _open_between(*, before: datetime, shard: Shard, entries_since: datetime | None) -> QuerySet[Signal]:
+    rows = Signal.objects.filter(done_at__isnull=True, detected_at__lt=before)
+    leaders = shard.leader_ids()
+    if leaders is not None:
+        rows = rows.filter(leader_id__in=leaders)
+    return rows if entries_since is None else rows.filter(_EXIT | Q(detected_at__gte=entries_since))
+
+
+def source_position(source: str, keys: Sequence[str]) -> str | None:
+    """The position of the first of these cursors that exists."""
+    found = dict(SignalCursor.objects.filter(source=source, key__in=keys).values_list("key", "position"))
+    return next((found[key] for key in keys if key in found), None)
+
+
+def heard_transactions(source: str, *, since: datetime) -> tuple[str, ...]:
+    """Transactions of which a source has shown something that was traded since then."""
+    rows = SignalSourceTotal.objects.filter(source=source, group__traded_at__gte=since, size_micros__gt=0)
+    return tuple(rows.order_by("group__tx_hash").values_list("group__tx_hash", flat=True).distinct())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from django.db import transaction
 from execution.gamma import MarketDescription
 from execution.models import Market, Position
 from ledger.rows import new_row
-from ledger.sql import upsert_rows
+from ledger.sql import compare_and_set, upsert_rows
 
 
 class NamesMarket(Protocol):
@@ -74,7 +74,7 @@ def lock_positions(keys: Iterable[PositionKey]) -> dict[PositionKey, Held]:
     if not wanted:
         return {}
     rows = Position.objects.select_for_update().filter(
-        follower_id__in={key[0] for key in wanted}, token_id__in={key[1] for key in wanted}
+        follower_id__among={key[0] for key in wanted}, token_id__among={key[1] for key in wanted}
     )
     columns = ("condition_id", "size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
     found = rows.order_by("follower_id", "token_id").values_list("follower_id", "token_id", *columns)
@@ -89,7 +89,9 @@ def create_positions(wanted: Mapping[PositionKey, str]) -> None:
     """
     if not wanted:
         return
-    known = Position.objects.filter(follower_id__in={key[0] for key in wanted}, token_id__in={key[1] for key in wanted})
+    known = Position.objects.filter(
+        follower_id__among={key[0] for key in wanted}, token_id__among={key[1] for key in wanted}
+    )
     missing = wanted.keys() - set(known.values_list("follower_id", "token_id"))
     rows = [new_row(Position, follower_id=key[0], token_id=key[1], condition_id=wanted[key]) for key in sorted(missing)]
     upsert_rows(Position, rows, unique=("follower", "token_id"), update=())
@@ -123,16 +125,24 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
             named.setdefault(row.condition_id, {}).setdefault(
                 row.outcome_index if row.outcome_index in (0, 1) else -1, row
             )
-    among = Market.objects.filter(condition_id__in=list(named))
+    among = Market.objects.filter(condition_id__among=set(named))
     tokens = {row[0]: row[1:] for row in among.values_list("condition_id", "first_token_id", "second_token_id")}
     new = [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in tokens]
     upsert_rows(Market, new, unique=("condition_id",), update=())
     news = [
         key for key, known in tokens.items() if any(each is None and n in named[key] for n, each in enumerate(known))
     ]
-    for market in Market.objects.filter(condition_id__in=news).order_by("condition_id") if news else ():
-        _filled(market, named[market.condition_id])
-        market.save(update_fields=["first_token_id", "second_token_id", "first_outcome", "second_outcome"])
+    known_rows = Market.objects.filter(condition_id__among=set(news)) if news else ()
+    filled = [_filled(market, named[market.condition_id]) for market in known_rows]
+    compare_and_set(
+        Market,
+        match=("id",),
+        assign=_TOKENS,
+        rows=[(row.pk, *(getattr(row, name) for name in _TOKENS)) for row in filled],
+    )
+
+
+_TOKENS = ("first_token_id", "second_token_id", "first_outcome", "second_outcome")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,12 +52,12 @@ def bounds_of(row: SpendingLimits) -> PeriodBounds:
 
 def markets(condition_ids: Iterable[str]) -> dict[str, MarketFacts]:
     """The known ones among these markets."""
-    return {row.condition_id: _facts(row) for row in Market.objects.filter(condition_id__in=set(condition_ids))}
+    return {row.condition_id: _facts(row) for row in Market.objects.filter(condition_id__among=set(condition_ids))}
 
 
 def holdings(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], Micros]:
     """Free shares by (follower, token): held and not reserved by an open sell."""
-    rows = Position.objects.filter(follower_id__in=set(follower_ids), token_id__in=set(token_ids))
+    rows = Position.objects.filter(follower_id__among=set(follower_ids), token_id__among=set(token_ids))
     return {
         (follower, token): Micros(size - reserved)
         for follower, token, size, reserved in rows.values_list(

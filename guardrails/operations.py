@@ -124,7 +124,9 @@ def lock_budgets(keys: Iterable[BudgetKey]) -> dict[BudgetKey, Spent]:
     wanted = sorted(set(keys))
     if not wanted:
         return {}
-    rows = Budget.objects.filter(key__in={key.key for key in wanted}, starts_at__in={key.starts_at for key in wanted})
+    rows = Budget.objects.filter(
+        key__among={key.key for key in wanted}, starts_at__in={key.starts_at for key in wanted}
+    )
     # Keys of the database are plain texts: equal to, and hashed like, the members of the enumerations.
     known = set(rows.values_list(*_KEY))
     missing = [key for key in wanted if key not in known]

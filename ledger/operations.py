@@ -27,7 +27,7 @@ class Cash:
 
 def lock_cash(follower_ids: Iterable[int]) -> dict[int, Cash]:
     """Lock the cash rows of these followers in id order; a follower without a row has none."""
-    rows = CashBalance.objects.select_for_update().filter(follower_id__in=set(follower_ids)).order_by("follower_id")
+    rows = CashBalance.objects.select_for_update().filter(follower_id__among=set(follower_ids)).order_by("follower_id")
     return {row[0]: Cash(row[1], row[2]) for row in rows.values_list("follower_id", "cash_micros", "reserved_micros")}
 
 

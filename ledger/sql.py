@@ -72,11 +72,7 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
         how: dict[str, Any] = {"unique_fields": list(unique), "update_fields": list(update)} if update else {}
         model._default_manager.bulk_create(rows, update_conflicts=bool(update), ignore_conflicts=not update, **how)
         return
-    fields: list[Any] = [
-        field
-        for field in model._meta.concrete_fields
-        if not field.primary_key and not isinstance(getattr(rows[0], field.attname), DatabaseDefault)
-    ]
+    fields = _new_fields(model, rows[0])
     quote = connection.ops.quote_name
     values_of = attrgetter(*(field.attname for field in fields))
     sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
@@ -86,6 +82,32 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
             f"{_insert(model, fields)} {values} {_on_conflict(model, unique, sets)}",
             [_as_json(fields, [values_of(row) for row in rows])],
         )
+
+
+def insert_missing(model: type[M], rows: Sequence[M], *, unique: str) -> dict[Any, Any]:
+    """Insert those of the rows whose value of the `unique` field is not there yet; their primary keys by that value.
+
+    Inside a transaction, rows in the order of that value: what another transaction is inserting now is waited for.
+    """
+    if connection.vendor != "postgresql":
+        there = model._default_manager.filter(**{f"{unique}__among": {getattr(row, unique) for row in rows}})
+        known = set(there.values_list(unique, flat=True))
+        new = [row for row in rows if getattr(row, unique) not in known]
+        insert_rows(model, new)
+        return {getattr(row, unique): row.pk for row in new}
+    if not rows:
+        return {}
+    fields = _new_fields(model, rows[0])
+    quote = connection.ops.quote_name
+    values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
+    returned = f"{quote(_column(model, unique))}, {quote(str(model._meta.pk.column))}"
+    values_of = attrgetter(*(field.attname for field in fields))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_insert(model, fields)} {values} {_on_conflict(model, [unique], '')} RETURNING {returned}",
+            [_as_json(fields, [values_of(row) for row in rows])],
+        )
+        return dict(cursor.fetchall())
 
 
 def add_rows(
@@ -128,6 +150,18 @@ def compare_and_set(
     key. Returns the primary keys of the rows that changed: whoever is missing there has lost, and must act so.
     Inside a transaction; rows are locked in the order of their keys.
     """
+    if rows and connection.vendor == "postgresql":
+        # The update would lock in the order of its plan: two batches that share rows could wait for each other.
+        keys = {row[match.index(model._meta.pk.name)] for row in rows}
+        locking = model._default_manager.filter(pk__among=keys).order_by("pk").select_for_update()
+        list(locking.values_list("pk"))
+    return update_rows(model, match=match, assign=assign, rows=rows)
+
+
+def update_rows(
+    model: type[models.Model], *, match: Sequence[str], assign: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> set[int]:
+    """`compare_and_set` for rows that this transaction has locked already."""
     if not rows:
         return set()
     fields: list[Any] = [model._meta.get_field(name) for name in (*match, *assign)]
@@ -145,13 +179,17 @@ def compare_and_set(
         f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
     )
     with connection.cursor() as cursor:
-        if postgres:
-            # The update would lock in the order of its plan: two batches that share rows could wait for each other.
-            keys = [row[match.index(model._meta.pk.name)] for row in rows]
-            locking = model._default_manager.filter(pk__in=keys).order_by("pk").select_for_update()
-            list(locking.values_list("pk"))
         cursor.execute(sql, parameters)
         return {found[0] for found in cursor.fetchall()}
+
+
+def _new_fields(model: type[models.Model], row: models.Model) -> list[Any]:
+    """The columns that a new row says; the rest is the database's."""
+    return [
+        field
+        for field in model._meta.concrete_fields
+        if not field.primary_key and not isinstance(getattr(row, field.attname), DatabaseDefault)
+    ]
 
 
 def _allocate_keys(cursor: Any, model: type[M], rows: Sequence[M]) -> None:

@@ -26,13 +26,13 @@ class HoldingsBook:
         """Lock the rows of every condition that these totals touch, and learn the conditions' tokens."""
         conditions = {total.condition_id for total in totals}
         rows = LeaderPosition.objects.select_for_update().filter(
-            leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__in=conditions
+            leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__among=conditions
         )
         columns = ("leader_id", "token_id", "condition_id", "size_micros", "known")
         for leader, token, condition, size, known in rows.order_by("leader_id", "id").values_list(*columns):
             self._held[leader, token] = Holding(Micros(size), known)
             self._conditions[leader, token] = condition
-        markets = Market.objects.filter(condition_id__in=conditions)
+        markets = Market.objects.filter(condition_id__among=conditions)
         for condition, *tokens in markets.values_list("condition_id", "first_token_id", "second_token_id"):
             self._tokens[condition] = tuple(token for token in tokens if token is not None)
 

@@ -97,7 +97,7 @@ def _write(batch: Prewrite) -> Written:
     with costs.measure("prewrite.funds"):
         funds.carry_all(rows, batch.decisions)
         funds.save()
-    Signal.objects.filter(pk__in=batch.done_signals, done_at__isnull=True).update(done_at=batch.now)
+    Signal.objects.filter(pk__among=set(batch.done_signals), done_at__isnull=True).update(done_at=batch.now)
     with costs.measure("prewrite.events"):
         record_events(
             (
@@ -122,4 +122,4 @@ def _undecided(decisions: Sequence[Decision]) -> list[Decision]:
 
 def decided_pairs(signal_ids: Sequence[int]) -> set[tuple[int, int]]:
     """(config, signal) of every copy that exists for these signals."""
-    return set(CopyTrade.objects.filter(signal_id__in=set(signal_ids)).values_list("config_id", "signal_id"))
+    return set(CopyTrade.objects.filter(signal_id__among=set(signal_ids)).values_list("config_id", "signal_id"))

@@ -15,12 +15,12 @@ from copytrading.groups import ActedTotals, GroupTotal, Increase, Overcount, inc
 from copytrading.models import Leader, Signal, SignalGroup, SignalSourceTotal
 from copytrading.operations.holdings import HoldingsBook
 from copytrading.queries import signal_facts
-from copytrading.signals import ActionKind
+from copytrading.signals import ActionKind, GroupKey
 from execution.operations import learn_markets
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
 from ledger.rows import new_row
-from ledger.sql import insert_rows, upsert_rows
+from ledger.sql import insert_missing, insert_rows, update_rows, upsert_rows
 from ledger.units import Micros
 
 AUTHORITATIVE = "chain-logs"
@@ -48,26 +48,45 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
     with transaction.atomic():
         leaders = {row.wallet: row for row in Leader.objects.filter(wallet__in={total.wallet for total in totals})}
         known = [total for total in totals if total.wallet in leaders]
+        keys = {total.key: digest_of(total.key) for total in known}
         learn_markets(known)
-        groups = _lock_groups(known, leaders)
-        raised = _raise_totals(known, groups)
+        groups = _lock_groups(known, leaders, keys=keys)
+        raised = _raise_totals(known, groups, keys=keys)
         holdings = HoldingsBook(leaders.values())
         holdings.lock(known, leaders)
-        signals: list[Signal] = []
+        signals: list[tuple[Signal, str]] = []
         overcounts: list[tuple[GroupTotal, Overcount]] = []
         for total in known:
-            group = groups[digest_of(total.key)]
-            news = increase(_acted(group), total, authoritative_total=raised.authoritative.get(group.pk))
+            group = groups[keys[total.key]]
+            news = increase(_acted(group), total, authoritative_total=raised.authoritative.get(group.group_id))
             if isinstance(news, Overcount):
                 overcounts.append((total, news))
             elif news is not None or _empties(total, group):
                 signals += _act(total, group, leaders[total.wallet], holdings=holdings, news=news, now=now)
-        _save(groups, signals, holdings)
-        _record_overcounts(overcounts, raised.changed, groups, now=now)
+        _save(groups, [signal for signal, _key in signals], holdings)
+        told = [(groups[keys[total.key]], total, overcount) for total, overcount in overcounts]
+        _record_overcounts(told, raised.changed, now=now)
     return Recorded(
-        signals=tuple(signal_facts(signal, signal.group.key) for signal in signals),
-        group_sizes_micros={total.key: groups[digest_of(total.key)].acted_size_micros for total in known},
+        signals=tuple(signal_facts(signal, key) for signal, key in signals),
+        group_sizes_micros={total.key: groups[keys[total.key]].acted_size_micros for total in known},
     )
+
+
+@dataclass(slots=True)
+class _Group:
+    """A locked group as far as recording changes it."""
+
+    group_id: int
+    key: str
+    leader_id: int
+    acted_size_micros: int = 0
+    acted_notional_micros: int = 0
+    parts: int = 0
+    new: bool = False
+    changed: bool = False
+
+
+_GROUP = ("pk", "key", "leader_id", "acted_size_micros", "acted_notional_micros", "parts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +97,10 @@ class _Raised:
     authoritative: Mapping[int, Micros]
 
 
-def _lock_groups(totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) -> dict[str, SignalGroup]:
-    first = {digest_of(total.key): total for total in reversed(totals)}
+def _lock_groups(
+    totals: Sequence[GroupTotal], leaders: Mapping[str, Leader], *, keys: Mapping[GroupKey, str]
+) -> dict[str, _Group]:
+    first = {keys[total.key]: total for total in reversed(totals)}
     new = [
         new_row(
             SignalGroup,
@@ -94,18 +115,22 @@ def _lock_groups(totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) ->
         )
         for key, total in sorted(first.items())
     ]
-    upsert_rows(SignalGroup, new, unique=("key",), update=())
-    rows = SignalGroup.objects.select_for_update().filter(key__in=list(first)).order_by("key")
-    return {row.key: row for row in rows}
+    # No models, and nothing is read that was just written: a signal with one follower bears all of this alone.
+    made = insert_missing(SignalGroup, new, unique="key")
+    found = {row.key: _Group(made[row.key], row.key, row.leader_id, new=True) for row in new if row.key in made}
+    rows = SignalGroup.objects.select_for_update().filter(key__among=first.keys() - made.keys()).order_by("key")
+    return found | {row[1]: _Group(*row) for row in rows.values_list(*_GROUP)}
 
 
-def _raise_totals(totals: Iterable[GroupTotal], groups: Mapping[str, SignalGroup]) -> _Raised:
-    ids = [group.pk for group in groups.values()]
-    known = SignalSourceTotal.objects.filter(group_id__in=ids).values_list("group_id", "source", "size_micros")
+def _raise_totals(
+    totals: Iterable[GroupTotal], groups: Mapping[str, _Group], *, keys: Mapping[GroupKey, str]
+) -> _Raised:
+    ids = {group.group_id for group in groups.values() if not group.new}
+    known = SignalSourceTotal.objects.filter(group_id__among=ids).values_list("group_id", "source", "size_micros")
     stored = {(group, source): size for group, source, size in known}
     changed: dict[tuple[int, str], GroupTotal] = {}
     for total in totals:
-        name = (groups[digest_of(total.key)].pk, total.source)
+        name = (groups[keys[total.key]].group_id, total.source)
         if total.size_micros > stored.get(name, -1):
             stored[name], changed[name] = total.size_micros, total
     rows = [
@@ -123,27 +148,28 @@ def _raise_totals(totals: Iterable[GroupTotal], groups: Mapping[str, SignalGroup
     return _Raised(frozenset(changed), truth)
 
 
-def _acted(group: SignalGroup) -> ActedTotals:
+def _acted(group: _Group) -> ActedTotals:
     return ActedTotals(size_micros=Micros(group.acted_size_micros), notional_micros=Micros(group.acted_notional_micros))
 
 
-def _empties(total: GroupTotal, group: SignalGroup) -> bool:
+def _empties(total: GroupTotal, group: _Group) -> bool:
     # A lost bet is redeemed with size 0 and still empties the holding; once is enough.
     return total.kind is ActionKind.REDEEM and group.parts == 0
 
 
 def _act(
     total: GroupTotal,
-    group: SignalGroup,
+    group: _Group,
     leader: Leader,
     *,
     holdings: HoldingsBook,
     news: Increase | None,
     now: datetime,
-) -> list[Signal]:
+) -> list[tuple[Signal, str]]:
     size = news.size_micros if news else 0
     held = holdings.apply(leader, total, size)
     group.parts += 1
+    group.changed = True
     if news is None:
         return []
     group.acted_size_micros += news.size_micros
@@ -152,6 +178,7 @@ def _act(
         return []
     signal = new_row(
         Signal,
+        group_id=group.group_id,
         leader_id=leader.pk,
         part=group.parts,
         source=total.source,
@@ -165,27 +192,29 @@ def _act(
         traded_at=total.traded_at,
         detected_at=now,
     )
-    signal.group = group
-    return [signal]
+    return [(signal, group.key)]
 
 
-def _save(groups: Mapping[str, SignalGroup], signals: Sequence[Signal], holdings: HoldingsBook) -> None:
+def _save(groups: Mapping[str, _Group], signals: Sequence[Signal], holdings: HoldingsBook) -> None:
     acted = ("acted_size_micros", "acted_notional_micros", "parts")
-    upsert_rows(SignalGroup, list(groups.values()), unique=("key",), update=acted)
+    values = [
+        (group.group_id, group.acted_size_micros, group.acted_notional_micros, group.parts)
+        for group in groups.values()
+        if group.changed
+    ]
+    update_rows(SignalGroup, match=("id",), assign=acted, rows=values)
     insert_rows(Signal, signals)
     holdings.save()
 
 
 def _record_overcounts(
-    overcounts: Sequence[tuple[GroupTotal, Overcount]],
+    overcounts: Sequence[tuple[_Group, GroupTotal, Overcount]],
     changed: frozenset[tuple[int, str]],
-    groups: Mapping[str, SignalGroup],
     *,
     now: datetime,
 ) -> None:
     # Once for each new word of the authoritative source: whoever reads the same trade again is no new incident.
-    for total, overcount in overcounts:
-        group = groups[digest_of(total.key)]
-        if total.source == AUTHORITATIVE and (group.pk, total.source) in changed:
+    for group, total, overcount in overcounts:
+        if total.source == AUTHORITATIVE and (group.group_id, total.source) in changed:
             refusal = Refusal(Reason.OVERCOUNT, overcount.value_micros, overcount.limit_micros, Unit.SHARES)
             record_events([(None, refusal)], now=now, subject=f"group {group.key} of leader {group.leader_id}")

@@ -1,4 +1,4 @@
-"""Batches: order is kept, bounds hold, nothing that depends on another shares its batch, nobody is left out."""
+"""Batches: a market keeps its order, bounds hold, what depends on another waits for it, nobody is left out."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -151,6 +151,26 @@ def test_a_signal_waits_for_what_it_depends_on(first: SignalFacts, second: Signa
     assert len(batches) == (1 if together else 2)
 
 
+def test_a_batch_passes_over_what_depends_and_takes_later_signals_of_other_markets() -> None:
+    batches = all_batches([signal(1), signal(2, SELL), signal(3, token=8), signal(4, token=9)], following(lena=1))
+    assert [[each.signal_id for each in batch.signals] for batch in batches] == [[1, 3, 4], [2]]
+
+
+def test_nothing_overtakes_a_signal_that_was_passed_over_in_its_market() -> None:
+    luca_buys = signal(3, leader=LUCA)
+    batches = all_batches([signal(1), signal(2, SELL), luca_buys, signal(4)], following(lena=1, luca=1))
+    assert [[each.signal_id for each in batch.signals] for batch in batches] == [[1], [2], [3, 4]]
+
+
+def test_what_was_passed_over_stands_before_the_rest_of_a_cut_signal() -> None:
+    _batch, left = next_batch(
+        [Waiting(signal=signal(1)), Waiting(signal=signal(2, SELL)), Waiting(signal=signal(3, token=8))],
+        following(lena=3),
+        copies_max=4,
+    )
+    assert [(item.signal.signal_id, item.after) for item in left] == [(2, 0), (3, 1)]
+
+
 def test_a_batch_names_the_markets_that_its_sells_leave() -> None:
     (batch,) = all_batches([signal(1, SELL, token=7), signal(2, BUY, token=8)], following(lena=1))
     assert batch.exits() == {"0xc7"}
@@ -170,12 +190,26 @@ bounds = st.integers(1, 8)
 
 
 @given(streams, crowds, bounds)
-def test_every_pair_comes_exactly_once_and_in_order(
+def test_every_pair_comes_exactly_once_and_in_the_order_of_its_market(
     signals: list[SignalFacts], subscribers: Subscribers, copies_max: int
 ) -> None:
-    found = [pair for batch in ids(all_batches(signals, subscribers, copies_max=copies_max)) for pair in batch]
-    wanted = [(s.signal_id, each.config_id) for s in signals for each in subscribers.get(s.leader_id, ())]
-    assert found == wanted
+    batches = all_batches(signals, subscribers, copies_max=copies_max)
+    found = [(s.condition_id, s.signal_id, each.config_id) for batch in batches for s, each in batch.pairs]
+    wanted = [(s.condition_id, s.signal_id, c.config_id) for s in signals for c in subscribers.get(s.leader_id, ())]
+    assert len(found) == len(wanted)
+    for market in {each[0] for each in wanted}:
+        assert [pair for pair in found if pair[0] == market] == [pair for pair in wanted if pair[0] == market]
+
+
+@given(streams, crowds, bounds)
+def test_the_signal_that_waits_longest_is_always_in_the_next_batch(
+    signals: list[SignalFacts], subscribers: Subscribers, copies_max: int
+) -> None:
+    waiting = [Waiting(signal=each) for each in signals if subscribers.get(each.leader_id)]
+    while waiting:
+        first = waiting[0].signal
+        batch, waiting = next_batch(waiting, subscribers, copies_max=copies_max)
+        assert first in batch.signals
 
 
 @given(streams, crowds, bounds)
