@@ -1,7 +1,7 @@
 # Slipstream's commands. Everything is run through .venv, so nothing has to be activated.
 
 .DEFAULT_GOAL := help
-.PHONY: help venv dev-venv demo test lint lock clean
+.PHONY: help venv dev-venv node demo test lint lock clean
 
 PY := .venv/bin/python
 
@@ -46,11 +46,26 @@ venv: ## Build .venv from requirements.lock
 dev-venv:
 	$(call install,requirements-dev.lock)
 
+# The compiler and the local chain, from execution/contracts/package-lock.json; no install script of a package is run.
+CONTRACTS := execution/contracts
+
+node: ## Install what the local chain and the contracts need (Node 20 or later)
+	@set -e; \
+	if ! command -v npm >/dev/null 2>&1; then \
+		echo "npm is not installed: install Node 20 or later with npm. Without it the sandbox runs without a chain." >&2; exit 1; \
+	fi; \
+	if ! cmp -s $(CONTRACTS)/package-lock.json $(CONTRACTS)/node_modules/.installed-lock; then \
+		echo "Installing $(CONTRACTS)/package-lock.json"; \
+		(cd $(CONTRACTS) && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error); \
+		cp $(CONTRACTS)/package-lock.json $(CONTRACTS)/node_modules/.installed-lock; \
+	fi
+
 demo: venv ## Run the demo: SQLite, a small cast, dashboard and supervisor (Ctrl-C stops it)
 	@$(PY) manage.py demo
 
 test: dev-venv ## Install what is missing, lint, and run the whole suite
 	@$(PY) -m tests.ensure_binaries
+	@$(MAKE) --no-print-directory node
 	@$(MAKE) --no-print-directory lint
 	$(PY) -m pytest
 	$(PY) -m pytest --database=sqlite
@@ -74,5 +89,5 @@ lock: venv ## Write both lock files anew from pyproject.toml
 	$(COMPILE) pyproject.toml --extra dev -c requirements.lock -o requirements-dev.lock
 
 clean: ## Delete .venv, caches and the demo's database
-	rm -rf .venv .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv .demo $(CONTRACTS)/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

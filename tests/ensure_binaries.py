@@ -12,6 +12,8 @@ PACKAGES = {
     "redis-server": "redis-server",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
+    "node": "nodejs",
+    "npm": "npm",
 }
 """The Debian package of each program."""
 
@@ -26,7 +28,9 @@ def main() -> int:
     packages = sorted({PACKAGES[name] for name in missing})
     advice = f"The tests need {', '.join(missing)}"
     if shutil.which("apt-get") is None:
-        return _refuse(f"{advice}: install Postgres, Redis and Chromium with its driver by your package manager.")
+        return _refuse(
+            f"{advice}: install Postgres, Redis, Chromium with its driver, and Node with npm by your package manager."
+        )
     prefix = _root_prefix()
     if prefix is None:
         return _refuse(f"{advice}: run `sudo apt-get install {' '.join(packages)}`.")
