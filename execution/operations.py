@@ -1,16 +1,18 @@
 """Writes about markets and positions, inside the caller's transaction."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from execution.gamma import MarketDescription
 from execution.models import Market, Position
 from ledger.rows import new_row
 from ledger.sql import compare_and_set, upsert_rows
+from ledger.units import ONE
 
 
 class NamesMarket(Protocol):
@@ -143,6 +145,47 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
 
 
 _TOKENS = ("first_token_id", "second_token_id", "first_outcome", "second_outcome")
+
+
+def change_tick(condition_id: str, tick_micros: int) -> tuple[int, ...] | None:
+    """Note the venue's new tick of a market; its tokens, or None if that changed nothing or the market is unknown.
+
+    The tick must be one that the venue uses.
+    """
+    with transaction.atomic():
+        rows = Market.objects.select_for_update().filter(condition_id=condition_id).exclude(tick_micros=tick_micros)
+        return _change_market(rows, lambda _market: {"tick_micros": tick_micros})
+
+
+def close_market(condition_id: str, winning_token: int | None) -> tuple[int, ...] | None:
+    """Note that a market is resolved; its tokens, or None if that changed nothing or the market is unknown.
+
+    With the winner known its share is worth one pUSD, and the other outcome's nothing.
+    """
+
+    def changes(market: Market) -> dict[str, object]:
+        tokens = (market.first_token_id, market.second_token_id)
+        worth = {}
+        if winning_token is not None and winning_token in tokens:
+            worth = {
+                f"{place}_price_micros": ONE if token == winning_token else 0
+                for place, token in zip(("first", "second"), tokens, strict=True)
+            }
+        return {"closed": True, "accepting_orders": False, **worth}
+
+    with transaction.atomic():
+        return _change_market(Market.objects.select_for_update().filter(condition_id=condition_id), changes)
+
+
+def _change_market(rows: QuerySet[Market], changes: Callable[[Market], dict[str, object]]) -> tuple[int, ...] | None:
+    market = rows.first()
+    if market is None:
+        return None
+    new = {name: value for name, value in changes(market).items() if getattr(market, name) != value}
+    if not new:
+        return None
+    Market.objects.filter(pk=market.pk).update(**new)
+    return tuple(token for token in (market.first_token_id, market.second_token_id) if token is not None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
