@@ -37,23 +37,11 @@ COPY_TRADING_COALESCE_MS: int = declare.number(
     meaning="Rows of one group are gathered so long before they become a signal. One taker's fills of a transaction "
     "arrive within a few milliseconds of each other on the activity stream.",
 )
-COPY_TRADING_QUEUE_MAX: int = declare.number(
-    "COPY_TRADING_QUEUE_MAX",
-    default=1_000,
-    unit="signals",
-    meaning="Signals waiting to be decided; at the bound the intake waits (replay) and nothing is dropped.",
-)
 COPY_TRADING_BATCH_COPIES: int = declare.number(
     "COPY_TRADING_BATCH_COPIES",
     default=500,
     unit="copies",
     meaning="Decided and written in one transaction. Larger batches amortise round trips, smaller ones start sooner.",
-)
-COPY_TRADING_IN_FLIGHT_MAX: int = declare.number(
-    "COPY_TRADING_IN_FLIGHT_MAX",
-    default=2_000,
-    unit="orders",
-    meaning="Under way at once; the bound on sockets and on what a crash leaves to ask about.",
 )
 COPY_TRADING_OUTCOME_FLUSH_MS: int = declare.number(
     "COPY_TRADING_OUTCOME_FLUSH_MS", default=5, unit="milliseconds", meaning="Between group commits of outcomes."
@@ -70,11 +58,24 @@ COPY_TRADING_EXPIRE_AFTER_S: int = declare.number(
     unit="seconds",
     meaning="An open order may stay without an answer so long before it becomes FAILED (EXPIRED).",
 )
-COPY_TRADING_CONFIG_CACHE_MS: int = declare.number(
-    "COPY_TRADING_CONFIG_CACHE_MS",
+COPY_TRADING_CONFIG_REFRESH_MS: int = declare.number(
+    "COPY_TRADING_CONFIG_REFRESH_MS",
+    default=700,
+    unit="milliseconds",
+    meaning="The configs in memory are never older: what is switched off copies nothing a second later. Pauses are "
+    "read fresh.",
+)
+COPY_TRADING_CONFIG_RECONCILE_S: int = declare.number(
+    "COPY_TRADING_CONFIG_RECONCILE_S",
+    default=300,
+    unit="seconds",
+    meaning="Between full readings of the configs, which drop what was deleted by hand. SQLite reads all each time.",
+)
+COPY_TRADING_MARKET_CACHE_MS: int = declare.number(
+    "COPY_TRADING_MARKET_CACHE_MS",
     default=1_000,
     unit="milliseconds",
-    meaning="Configs, limits and markets may be served from memory so long. Pauses are read fresh.",
+    meaning="The terms of markets may be served from memory so long.",
 )
 COPY_TRADING_METRICS_INTERVAL_MS: int = declare.number(
     "COPY_TRADING_METRICS_INTERVAL_MS",
@@ -90,10 +91,11 @@ COPY_TRADING_DRAIN_MS: int = declare.number(
 )
 COPY_TRADING_LEASE_TTL_S: int = declare.number(
     "COPY_TRADING_LEASE_TTL_S",
-    default=15,
+    default=8,
     unit="seconds",
-    meaning="A shard's lease lives so long without its heartbeat; the successor of a dead process waits for it. At "
-    "least 5: a holder stops trusting its lease two seconds before it could end.",
+    meaning="A shard's lease lives so long without its heartbeat; whoever stands by takes over half a second after it "
+    "has ended, so at 8 within 10 s of a death. At least 5: a holder stops trusting its lease two seconds before it "
+    "could end.",
 )
 COPY_TRADING_DB_THREADS: int = declare.number(
     "COPY_TRADING_DB_THREADS",
@@ -232,6 +234,74 @@ SUPERVISOR_SELFTEST_MAX_S: int = declare.number(
     default=10,
     unit="seconds",
     meaning="A self-test that takes longer has failed. It takes well under one second.",
+)
+
+# --- The queue and what happens under load ------------------------------------------------------------
+
+declare.group("Queue and load")
+
+SUPERVISOR_QUEUE_MAX_SIZE: int = declare.number(
+    "SUPERVISOR_QUEUE_MAX_SIZE",
+    default=5_000,
+    unit="signals",
+    meaning="Waiting to be decided, each shard's. A full queue refuses: what it refused is a row and is offered again; "
+    "a replay waits for room instead.",
+)
+SUPERVISOR_QUEUE_EXITS_BPS: int = declare.number(
+    "SUPERVISOR_QUEUE_EXITS_BPS",
+    default=1_000,
+    unit="basis points",
+    meaning="Of that queue only sells and exits may take so many, so that they are refused last.",
+)
+SUPERVISOR_WORKER_POOL_SIZE: int = declare.number(
+    "SUPERVISOR_WORKER_POOL_SIZE",
+    default=2_000,
+    unit="copies",
+    meaning="Under way at once; the bound on sockets and on what a crash leaves to ask about.",
+)
+SUPERVISOR_FAN_OUT_COUNT: int = declare.number(
+    "SUPERVISOR_FAN_OUT_COUNT",
+    default=250,
+    unit="copies",
+    meaning="Of one leader in one batch while others wait; the rest of a leader's followers has the next turns.",
+)
+SUPERVISOR_DEAD_LETTER_COUNT: int = declare.number(
+    "SUPERVISOR_DEAD_LETTER_COUNT",
+    default=3,
+    unit="tries",
+    meaning="A signal that was begun so often and never finished goes to the dead letters: `manage.py deadletters`.",
+)
+SUPERVISOR_SHED_QUEUE_SIZE: int = declare.number(
+    "SUPERVISOR_SHED_QUEUE_SIZE",
+    default=2_500,
+    unit="signals",
+    meaning="More undecided signals than this for a second: load is shed, one step a second. 0: never for this.",
+)
+SUPERVISOR_SHED_LAG_MS: int = declare.number(
+    "SUPERVISOR_SHED_LAG_MS",
+    default=10_000,
+    unit="milliseconds",
+    meaning="The same when so much or more has passed since the detection of the oldest 5 % of the undecided signals "
+    "(p95). 0: never for this.",
+)
+SUPERVISOR_SHED_FAN_OUT_COUNT: int = declare.number(
+    "SUPERVISOR_SHED_FAN_OUT_COUNT",
+    default=50,
+    unit="copies",
+    meaning="Takes the place of SUPERVISOR_FAN_OUT_COUNT while load is shed: the first step.",
+)
+SUPERVISOR_SHED_ENTRY_AGE_S: int = declare.number(
+    "SUPERVISOR_SHED_ENTRY_AGE_S",
+    default=20,
+    unit="seconds",
+    meaning="The last step refuses buys older than this, and decides them when the load has passed: by then they are "
+    "mostly stale. Exits are never refused by age.",
+)
+SUPERVISOR_SHED_HEALTHY_COUNT: int = declare.number(
+    "SUPERVISOR_SHED_HEALTHY_COUNT",
+    default=10,
+    unit="seconds",
+    meaning="So many in a row within half of both bounds take back one step.",
 )
 
 # --- The paper venue ----------------------------------------------------------------------------------

@@ -9,11 +9,14 @@ import warnings
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config.chain import *  # noqa: F403  (every name of that file is a setting)
 from config.engine import *  # noqa: F403  (every name of that file is a setting)
 from config.engine import COPY_TRADING_LEASE_TTL_S, SUPERVISOR_SHARD_COUNT, SUPERVISOR_SHARD_INDEX
 from config.environment import BASE_DIR, declare
 from config.logs import configure_logs
+from config.polling import *  # noqa: F403  (every name of that file is a setting)
 from config.redaction import secrets_of
+from config.streams import *  # noqa: F403  (every name of that file is a setting)
 from config.theme import UNFOLD  # noqa: F401  (django-unfold reads it)
 
 # --- Pages --------------------------------------------------------------------------------------------
@@ -132,7 +135,8 @@ else:
     # Milliseconds: a hung query must not stop the pause button (reliability.md 5.1).
     DATABASES["default"]["OPTIONS"].setdefault(
         "options",
-        "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",
+        # A process that is frozen inside a transaction keeps its row locks no longer than a takeover may wait.
+        "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=5000",
     )
 
 REDIS_URL: str = declare.secret(

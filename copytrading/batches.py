@@ -5,8 +5,12 @@ counts), one of them sells in the market of the other (a follower may copy both,
 token, and what is left counts), or somebody carries what is under the minimum from one to the next.
 What depends is passed over, with all that comes after it in its market, and is first in line for the next batch.
 A signal that was begun before is decided alone, so that a poisoned one takes no other with it.
+
+Leaders share a batch fairly: one whose copies do not all fit gets no more than any other that still wants some, so
+that a leader with a thousand followers and many signals does not keep the others waiting.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,34 +51,42 @@ class Batch:
         return frozenset(each.condition_id for each in self.signals if each.side is Side.SELL)
 
 
-def next_batch(waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int) -> tuple[Batch, list[Waiting]]:
+def next_batch(
+    waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int, fan_out_max: int | None = None
+) -> tuple[Batch, list[Waiting]]:
     """The next batch of at most `copies_max` pairs, and what waits after it, in the order given.
 
     The first that waits is always in it. One that depends on an earlier one is passed over with everything behind it
-    in its market, so that order within a market is kept and other markets do not wait for it.
+    in its market, so that order within a market is kept and other markets do not wait for it. While several leaders
+    wait each has its fair share, and at most `fan_out_max` pairs.
     """
+    shares = _shares(waiting, subscribers, copies_max=copies_max, fan_out_max=fan_out_max)
     pairs: list[Pair] = []
     finished: list[int] = []
     lonely: list[int] = []
     taken, passed = _Taken(), list[Waiting]()
     for index, item in enumerate(waiting):
         configs = _left(item, subscribers)
-        room = copies_max - len(pairs)
+        free = copies_max - len(pairs)
         apart = item.alone or (index > 0 and waiting[0].alone)
-        if room <= 0 or (taken.signals and apart):
+        if free <= 0 or (taken.signals and apart):
             return _batch(pairs, finished, lonely, taken.signals), [*passed, *waiting[index:]]
         if not configs and not item.after:
             lonely.append(item.signal.signal_id)
             continue
-        if not taken.admits(item.signal, configs):
+        room = min(free, shares.get(item.signal.leader_id, free))
+        if not taken.admits(item.signal, configs) or room <= 0:
             taken.close(item.signal)
             passed.append(item)
             continue
         taken.add(item.signal)
         pairs += [(item.signal, config) for config in configs[:room]]
+        if item.signal.leader_id in shares:
+            shares[item.signal.leader_id] -= min(room, len(configs))
         if room < len(configs):
-            left = replace(item, after=configs[room - 1].config_id)
-            return _batch(pairs, finished, lonely, taken.signals), [*passed, left, *waiting[index + 1 :]]
+            taken.close(item.signal)
+            passed.append(replace(item, after=configs[room - 1].config_id))
+            continue
         finished.append(item.signal.signal_id)
     return _batch(pairs, finished, lonely, taken.signals), passed
 
@@ -109,6 +121,24 @@ class _Taken:
     def close(self, signal: SignalFacts) -> None:
         """Pass the signal over: whatever comes after it in its market waits behind it."""
         self._closed.add(signal.condition_id)
+
+
+def _shares(
+    waiting: Sequence[Waiting], subscribers: Subscribers, *, copies_max: int, fan_out_max: int | None
+) -> dict[int, int]:
+    """How many pairs each leader may have, at least one; empty where nobody needs a bound."""
+    wanted: Counter[int] = Counter()
+    for item in waiting:
+        wanted[item.signal.leader_id] += len(_left(item, subscribers))
+    most = copies_max if fan_out_max is None else fan_out_max
+    if len(wanted) < 2 or (wanted.total() <= copies_max and max(wanted.values()) <= most):
+        return {}
+    shares, free = {}, copies_max
+    for done, (leader, number) in enumerate(reversed(wanted.most_common())):
+        # Whoever wants less than an equal part leaves the rest to those who want more.
+        shares[leader] = max(1, min(number, most, free // (len(wanted) - done)))
+        free -= shares[leader]
+    return shares
 
 
 def _left(item: Waiting, subscribers: Subscribers) -> Sequence[Config]:

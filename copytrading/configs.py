@@ -1,15 +1,21 @@
 """Reads what followers chose, as the decisions see it. One query, and no model for each row: they are read often."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+from django.db import models
+from django.db.models import QuerySet
+
 from copytrading.decide import Config, Direction, Sides
 from copytrading.filters import FilterTerms
-from copytrading.models import CopyConfig
+from copytrading.models import CopyConfig, Follower, Leader, Standing
 from copytrading.sizing import BelowMinimum, SellSizing, Sizing, SizingTerms
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Reason, Refusal, Unit
+from ledger.sql import database_now
 
 LIMITS = ("hourly_limit_micros", "daily_limit_micros", "hourly_limit_count", "daily_limit_count")
 COLUMNS = (
@@ -24,17 +30,83 @@ COLUMNS = (
     *(f"leader__{name}" for name in LIMITS),
 )
 
-FILTERS_MAX = 4_096
-"""Different filters remembered: people choose from few."""
+SOURCES: tuple[tuple[str, type[models.Model], str], ...] = (
+    ("config", CopyConfig, "pk"),
+    ("follower", Follower, "follower_id"),
+    ("leader", Leader, "leader_id"),
+    ("standing", Standing, "standing__pk"),
+)
+"""The tables that a config is read from, and how a config names their rows."""
+
+CHOICES_MAX = 4_096
+"""Different filters, terms and bounds remembered: people choose from few, so that many configs share one value."""
 
 
-def active_configs(leader_ids: Iterable[int]) -> dict[int, tuple[Config, ...]]:
-    """The active configs of these leaders in the stated order of granting: by config id."""
-    found: dict[int, list[Config]] = {leader: [] for leader in leader_ids}
-    rows = CopyConfig.objects.filter(leader_id__in=list(found), active=True).order_by("id")
-    for row in rows.values_list(*COLUMNS, named=True):
-        found[row.leader_id].append(_config(row))
-    return {leader: tuple(configs) for leader, configs in found.items()}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """Configs in the order of their ids, the last id looked at, and the database's time before it was read."""
+
+    configs: tuple[Config, ...]
+    last_id: int
+    more: bool
+    read_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A row that configs are read from, and when it was changed."""
+
+    table: str
+    pk: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """Configs that something about them changed: their own row, their follower, leader or stop."""
+
+    config_ids: tuple[int, ...]
+    marks: frozenset[Change]
+    read_at: datetime
+
+
+def configs_after(last_id: int, leader_ids: Collection[int] | None, *, limit: int) -> Page:
+    """The next active configs, of these leaders or (None) of all. Ids are compared, so nothing is skipped."""
+    read_at = database_now()
+    rows = CopyConfig.objects.filter(pk__gt=last_id)
+    if leader_ids is not None:
+        rows = rows.filter(leader_id__in=leader_ids)
+    configs = tuple(_read(rows, limit=limit))
+    last = configs[-1].config_id if configs else last_id
+    return Page(configs=configs, last_id=last, more=len(configs) == limit, read_at=read_at)
+
+
+def configs_by_id(config_ids: Iterable[int]) -> tuple[Config, ...]:
+    """Those of these configs that are active."""
+    return tuple(_read(CopyConfig.objects.filter(pk__in=list(config_ids))))
+
+
+def changes_since(moment: datetime, *, known: Collection[Change]) -> Changes:
+    """What was changed from this moment of the database's clock on, without what is known already.
+
+    Four questions on indexes; a change of a leader or follower names all its configs.
+    """
+    read_at = database_now()
+    marks: set[Change] = set()
+    ids: set[int] = set()
+    for table, model, name in SOURCES:
+        rows = model._default_manager.filter(updated_at__gte=moment).values_list("pk", "updated_at")
+        new = {Change(table, pk, at) for pk, at in rows} - set(known)
+        if new:
+            of_these = CopyConfig.objects.filter(**{f"{name}__in": [mark.pk for mark in new]})
+            ids.update(of_these.values_list("pk", flat=True))
+            marks |= new
+    return Changes(config_ids=tuple(sorted(ids)), marks=frozenset(marks), read_at=read_at)
+
+
+def _read(rows: QuerySet[CopyConfig], *, limit: int | None = None) -> Iterator[Config]:
+    for row in rows.filter(active=True).order_by("id")[:limit].values_list(*COLUMNS, named=True):
+        yield _config(row)
 
 
 def _config(row: Any) -> Config:
@@ -50,8 +122,8 @@ def _config(row: Any) -> Config:
         sides=Sides(row.sides),
         min_trigger_micros=row.min_trigger_micros,
         max_odds_micros=row.max_odds_micros,
-        follower_bounds=PeriodBounds(*row[-2 * len(LIMITS) : -len(LIMITS)]),
-        leader_bounds=PeriodBounds(*row[-len(LIMITS) :]),
+        follower_bounds=_bounds(*row[-2 * len(LIMITS) : -len(LIMITS)]),
+        leader_bounds=_bounds(*row[-len(LIMITS) :]),
         direction=Direction(row.direction),
         filters=_filters(
             row.max_days_out,
@@ -66,8 +138,18 @@ def _config(row: Any) -> Config:
     )
 
 
+@lru_cache(maxsize=CHOICES_MAX)
+def _bounds(*limits: int | None) -> PeriodBounds:
+    return PeriodBounds(*limits)
+
+
+@lru_cache(maxsize=CHOICES_MAX)
+def _shared(terms: SizingTerms) -> SizingTerms:
+    return terms
+
+
 def _terms(row: Any) -> SizingTerms:
-    return SizingTerms(
+    terms = SizingTerms(
         sizing=Sizing(row.sizing),
         percentage_bps=row.percentage_bps,
         amount_micros=row.amount_micros,
@@ -81,9 +163,10 @@ def _terms(row: Any) -> SizingTerms:
         sell_amount_micros=row.sell_amount_micros,
         sell_percentage_bps=row.sell_percentage_bps,
     )
+    return _shared(terms)
 
 
-@lru_cache(maxsize=FILTERS_MAX)
+@lru_cache(maxsize=CHOICES_MAX)
 def _filters(
     days: int | None,
     liquidity: int | None,

@@ -72,7 +72,7 @@ class SignalFacts:
     """A signal as the decisions see it; sizes in shares, the price in pUSD a share, all micros.
 
     Token and price are those to trade; the leader's own price is kept where they are not its own (see `against`).
-    `only_config` names the one config of an exit.
+    `only_config` names the one config of an exit, or of a standing position that is opened when a follow begins.
     """
 
     signal_id: int
@@ -90,6 +90,11 @@ class SignalFacts:
     detected_at: datetime
     own_price_micros: Micros | None = None
     only_config: int | None = None
+
+    @property
+    def is_exit(self) -> bool:
+        """Whether it sells out a stopped config."""
+        return self.only_config is not None and self.side is Side.SELL
 
     @property
     def leader_cost_micros(self) -> Micros:
@@ -150,7 +155,7 @@ def decide_copy(signal: SignalFacts, config: Config, facts: CopyFacts) -> TradeI
     if limit is None:
         return Skip(refusals=(*refusals, Refusal(Reason.PRICE_OUT_OF_RANGE)))
     sizing = _sizing_facts(signal, config, facts, limit)
-    size = size_copy(config.terms, sizing) if signal.only_config is None else size_exit(sizing)
+    size = size_exit(sizing) if signal.is_exit else size_copy(config.terms, sizing)
     if isinstance(size, Refusal):
         return Skip(refusals=(*refusals, size))
     intent = _intent(signal, config, size, limit, counted=facts.already.counted)
@@ -199,7 +204,7 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
         found.append(Refusal(Reason.UNKNOWN_MARKET_VERSION))
     if config.mode != "PAPER":
         found.append(Refusal(Reason.MODE_UNAVAILABLE))
-    if signal.only_config is not None:
+    if signal.is_exit:
         return tuple(found)
     if config.sides is not Sides.BOTH and config.sides.value != signal.side.value:
         found.append(Refusal(Reason.SIDE_FILTERED))

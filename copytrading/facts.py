@@ -1,11 +1,12 @@
 """Gathers what the decisions look at: configs and markets from a short-lived cache, the rest fresh, in one hop."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from copytrading.batches import Batch, Subscribers
 from copytrading.breaker_watch import NOTHING_HELD, Breakers, HeldBack
-from copytrading.configs import active_configs
+from copytrading.config_index import ConfigIndex
 from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, against
 from copytrading.operations.prewrite import decided_pairs
 from copytrading.queries import already_decided, carried
@@ -112,37 +113,49 @@ class Gathered:
         )
 
 
-class Gatherer:
-    """Reads facts for batches; configs and markets may be as old as `cache_ms`."""
+class MarketsReady(Protocol):
+    """Whoever fetches what is unknown of markets."""
 
-    def __init__(
-        self,
-        database: Database,
-        clock: Clock,
-        *,
-        operator: OperatorBounds,
-        terms: KnownTerms,
-        breakers: Breakers,
-        cache_ms: int,
-    ) -> None:
-        self._database, self._clock, self._operator, self._cache_ms = database, clock, operator, cache_ms
-        self._terms, self._breakers = terms, breakers
-        self._configs: dict[int, tuple[Config, ...]] = {}
+    async def ready(self, condition_ids: Collection[str]) -> bool:
+        """Return when the rows of these hold what the venue says, or after a bounded wait; False: it knew them all."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatherDoors:
+    """Where facts are read; `ready` None where there is no venue to ask."""
+
+    database: Database
+    clock: Clock
+    terms: KnownTerms
+    breakers: Breakers
+    index: ConfigIndex
+    ready: MarketsReady | None = None
+
+
+class Gatherer:
+    """Reads facts for batches; markets may be as old as `cache_ms`, configs as the index lets them be."""
+
+    def __init__(self, doors: GatherDoors, *, operator: OperatorBounds, cache_ms: int) -> None:
+        self._database, self._clock, self._operator, self._cache_ms = doors.database, doors.clock, operator, cache_ms
+        self._terms, self._breakers, self._index = doors.terms, doors.breakers, doors.index
+        self._ready = doors.ready
         self._markets: dict[str, MarketFacts] = {}
-        self._since_ms = clock.monotonic_ms()
+        self._since_ms = doors.clock.monotonic_ms()
 
     async def configs(self, leader_ids: Iterable[int]) -> Subscribers:
         """Active configs of these leaders, in the order of granting."""
-        self._forget_old()
-        wanted = set(leader_ids)
-        missing = wanted - self._configs.keys()
-        if missing:
-            self._configs |= await self._database.run(active_configs, missing)
-        return {leader: self._configs[leader] for leader in wanted}
+        return await self._index.of_leaders(leader_ids)
 
     async def gather(self, batch: Batch) -> Gathered:
         """Everything else that this batch needs, read on one connection."""
+        self._forget_old()
         await self._breakers.ready()
+        if self._ready is not None:
+            conditions = {signal.condition_id for signal in batch.signals}
+            if await self._ready.ready(conditions):
+                # What was read before says nothing any more.
+                self._markets = {key: facts for key, facts in self._markets.items() if key not in conditions}
         gathered = await self._database.run(self._read, batch, self._breakers.held_back())
         for signal in batch.signals:
             market = gathered.market(signal.condition_id)
@@ -185,7 +198,7 @@ class Gatherer:
     def _forget_old(self) -> None:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._since_ms > self._cache_ms:
-            self._configs, self._markets, self._since_ms = {}, {}, now_ms
+            self._markets, self._since_ms = {}, now_ms
 
 
 def _holdings(batch: Batch, seen: Sequence[SignalFacts]) -> dict[tuple[int, int], Micros]:

@@ -5,7 +5,7 @@ A signal is a row before it is a queue item: a full or broken queue delays it, a
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -14,13 +14,16 @@ import structlog
 from copytrading.decide import SignalFacts
 from copytrading.groups import GroupTotal, Tally
 from copytrading.metrics import QUEUED_SIGNALS, Tallies
-from copytrading.operations.signals import record_signals
+from copytrading.operations.signals import Recorded, record_signals
+from copytrading.operations.withdrawals import withdraw
 from copytrading.shards import shard_of
 from copytrading.signals import ActionKind, GroupKey, LeaderAction, OtherAction, RepeatedRow, Unreadable
 from copytrading.sources.base import Reading
+from copytrading.sources.stats import SourceStats
 from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock
 from ledger.db import Database
+from ledger.units import Side
 
 ROOM_WAIT_S = 0.02
 """How long to wait before asking a full queue again: a full one lasts for many of these, and each question costs."""
@@ -46,13 +49,18 @@ class ReadCounts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeSettings:
-    """`remember` keeps every group and signal id for a report: for runs that end."""
+    """`remember` keeps every group and signal id for a report: for runs that end.
+
+    A replay waits for room in the queue; live sources cannot (`wait_for_room` False): what the queue refuses is a row,
+    and the sweeper offers it again.
+    """
 
     coalesce_ms: int
     queue_max: int
     shard: int = 0
     of: int = 1
     remember: bool = False
+    wait_for_room: bool = True
 
 
 class Intake:
@@ -67,6 +75,10 @@ class Intake:
         self._waiting: dict[tuple[str, str, GroupKey], tuple[float, GroupTotal]] = {}
         self._one_at_a_time = asyncio.Lock()
         self.counts = ReadCounts()
+        self.stats: Mapping[str, SourceStats] = {}
+        """By the label of rows: told what became of what each source showed. Empty: nobody asks."""
+        self.holds: Callable[[], object] = _always
+        """Raises LeaseLost when this process may no longer write for its shard."""
         self.hurry = False
         """True while stopping: record at once, room in the queue or not; the sweeper offers the rows later."""
 
@@ -82,12 +94,19 @@ class Intake:
                 first_ms, _older = self._waiting.get(name, (seen_ms, total))
                 self._waiting[name] = (first_ms, total)
         if complete:
-            await self._flush(before_ms=None)
+            await self._flush(before_ms=None, walk=walk)
 
     async def end_walk(self, walk: str) -> None:
         """Record what still waits and forget the walk."""
-        await self._flush(before_ms=None)
+        await self._flush(before_ms=None, walk=walk)
         self._walks.pop(walk, None)
+
+    async def withdraw(self, source: str, tx_hashes: Sequence[str]) -> None:
+        """Mark what was made of these transactions. What still waits of them is recorded first, and then marked too."""
+        await self._flush(before_ms=None)
+        gone = await self._database.run(withdraw, source, tx_hashes, now=self._clock.now())
+        if gone.acted:
+            log.error("Transactions that were acted on are not in the chain.", action="withdraw", groups=gone.acted)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Record groups whose window has passed, until stopped; then record the rest."""
@@ -116,14 +135,15 @@ class Intake:
         elif reading.kind is ActionKind.TRADE:
             counts.trade_rows += 1
         else:
-            counts.other_rows[reading.kind.value] += 1
+            counts.other_rows[reading.kind.name] += 1
 
-    async def _flush(self, *, before_ms: float | None) -> None:
+    async def _flush(self, *, before_ms: float | None, walk: str | None = None) -> None:
+        """Record what has waited since before a moment, of one walk or of all: others keep their windows."""
         async with self._one_at_a_time:
             due = {
                 name: total
                 for name, (first_ms, total) in self._waiting.items()
-                if before_ms is None or first_ms <= before_ms
+                if (before_ms is None or first_ms <= before_ms) and (walk is None or name[0] == walk)
             }
             for name in due:
                 del self._waiting[name]
@@ -132,11 +152,20 @@ class Intake:
 
     async def _record(self, totals: list[GroupTotal], now: datetime) -> None:
         await self._wait_for_room()
+        self.holds()
         recorded = await self._database.run(record_signals, totals, now=now)
         self._tallies.count_signals(len(recorded.signals))
+        self._tell(recorded)
         if self._settings.remember:
             self._remember(totals, recorded.signals)
-        await self._enqueue([str(signal.signal_id) for signal in recorded.signals])
+        exits = {str(each.signal_id) for each in recorded.signals if each.side is Side.SELL}
+        await self._enqueue([str(signal.signal_id) for signal in recorded.signals], exits)
+
+    def _tell(self, recorded: Recorded) -> None:
+        for kind in ("first", "increases", "overcounts"):
+            for source, number in getattr(recorded, kind).items():
+                if source in self.stats:
+                    self.stats[source].count(kind, number)
 
     def _remember(self, totals: Sequence[GroupTotal], signals: Sequence[SignalFacts]) -> None:
         sizes = self.counts.group_sizes_micros
@@ -146,8 +175,11 @@ class Intake:
         self.counts.signal_ids += [signal.signal_id for signal in signals]
 
     async def _wait_for_room(self) -> None:
-        while not self.hurry and await self._depth() >= self._settings.queue_max:
+        while self._may_wait() and await self._depth() >= self._settings.queue_max:
             await self._clock.sleep(ROOM_WAIT_S)
+
+    def _may_wait(self) -> bool:
+        return self._settings.wait_for_room and not self.hurry
 
     async def _depth(self) -> int:
         try:
@@ -157,16 +189,19 @@ class Intake:
         QUEUED_SIGNALS.set(depth)
         return depth
 
-    async def _enqueue(self, ids: Sequence[str]) -> None:
+    async def _enqueue(self, ids: Sequence[str], exits: Collection[str]) -> None:
         left = list(ids)
         while left:
             try:
-                added = await self._queue.add(left)
+                left = await self._queue.add(left, exits=exits)
             except StoreDown:
                 log.warning("The queue is down; the sweeper will offer these signals.", action="enqueue", ids=len(left))
                 return
-            left = left[added:]
-            if left and self.hurry:
+            if left and not self._may_wait():
                 return
             if left:
                 await self._clock.sleep(ROOM_WAIT_S)
+
+
+def _always() -> None:
+    return

@@ -36,7 +36,18 @@ SIGNALS_TOTAL = PrometheusCounter("slipstream_signals_total", "Signals recorded.
 COPIES_TOTAL = PrometheusCounter("slipstream_copies_total", "Copies by the status they were written with.", ["status"])
 REFUSALS_TOTAL = PrometheusCounter("slipstream_refusals_total", "Reasons of skipped and failed copies.", ["reason"])
 IN_FLIGHT_ORDERS = Gauge("slipstream_in_flight_orders", "Orders sent and not yet recorded.")
+INDEXED_CONFIGS = Gauge("slipstream_indexed_configs", "Active configs in memory.")
+CONFIG_AGE_MS = Gauge("slipstream_config_age_milliseconds", "Age of the configs in memory.")
+CONFIG_LOAD_MS = Histogram(
+    "slipstream_config_load_milliseconds", "Reading configs into memory.", ["kind"], buckets=_BUCKETS
+)
 QUEUED_SIGNALS = Gauge("slipstream_queued_signals", "Signals recorded and not yet decided.")
+QUEUE_REFUSED_TOTAL = PrometheusCounter(
+    "slipstream_queue_refused_total", "Offers of signals that the queue refused, by why.", ["reason"]
+)
+QUEUE_DOWN = Gauge("slipstream_queue_down", "1 while signals are taken from the database: the queue does not answer.")
+STREAM_DEGRADED = Gauge("slipstream_stream_degraded", "1 while polling goes faster: the activity stream is not well.")
+SHEDDING_LEVEL = Gauge("slipstream_shedding_level", "0 normal, 1 less fan-out, 2 mempool off, 3 old buys put off.")
 
 
 _CLASSES_PER_E = 1 / math.log(CLASS_RATIO)

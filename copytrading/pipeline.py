@@ -19,7 +19,7 @@ from copytrading.deciding import Answer, Planner, decide_all, dry_plans
 from copytrading.facts import Gatherer
 from copytrading.held import Held
 from copytrading.metrics import StageTimes, Tallies
-from copytrading.operations.attempts import begin_signals, count_try, drop_signals
+from copytrading.operations.attempts import ATTEMPTS_MAX, begin_signals, count_try, drop_signals
 from copytrading.operations.decisions import Decision
 from copytrading.operations.prewrite import Prewrite, Written, prewrite
 from copytrading.sending import Sender
@@ -55,6 +55,8 @@ class PipelineSettings:
     batch_copies: int
     expire_after_s: int
     worker: str
+    fan_out_max: int | None = None
+    attempts_max: int = ATTEMPTS_MAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +91,11 @@ class Pipeline:
     def __init__(self, doors: Doors, steps: Steps, *, settings: PipelineSettings) -> None:
         self._doors, self._steps, self._settings = doors, steps, settings
         self._take = TAKE_FIRST
+        self._fan_out_max = settings.fan_out_max
+
+    def limit_fan_out(self, copies: int | None) -> None:
+        """So many copies of one leader in a batch while others wait, from the next batch on; None: as set."""
+        self._fan_out_max = self._settings.fan_out_max if copies is None else copies
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until stopped; what is left in the queue stays there."""
@@ -111,7 +118,7 @@ class Pipeline:
         number = 0
         while taken or waiting:
             number += len(taken)
-            waiting += await self._begin(taken)
+            waiting += await self._begin(taken, beside=waiting)
             if stop is not None and stop.is_set():
                 return number
             waiting = await self._decide_next(waiting)
@@ -127,13 +134,19 @@ class Pipeline:
         while waiting:
             waiting = await self._decide_next(waiting)
 
-    async def _begin(self, signal_ids: Sequence[int]) -> list[Waiting]:
+    async def _begin(self, signal_ids: Sequence[int], *, beside: Sequence[Waiting] = ()) -> list[Waiting]:
         if not signal_ids:
             return []
-        begun = await self._doors.database.run(begin_signals, signal_ids, now=self._doors.clock.now())
+        attempts_max = self._settings.attempts_max
+        begun = await self._doors.database.run(
+            begin_signals, signal_ids, now=self._doors.clock.now(), attempts_max=attempts_max
+        )
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
-        return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
+        # A sell brings earlier signals along, which may wait here already.
+        known = {each.signal.signal_id for each in beside}
+        new = (each for each in begun.signals if each.signal_id not in known)
+        return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in new]
 
     async def _decide_next(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """Decide and send the next batch of these; those left."""
@@ -141,7 +154,7 @@ class Pipeline:
             return []
         batch_copies = self._settings.batch_copies
         subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
-        batch, left = next_batch(waiting, subscribers, copies_max=batch_copies)
+        batch, left = next_batch(waiting, subscribers, copies_max=batch_copies, fan_out_max=self._fan_out_max)
         await self._process_batch(_first_tried(waiting, batch), batch)
         signals = len(batch.signals) + len(batch.without_followers)
         self._take = signals_to_take(signals, len(batch.pairs), batch_copies=batch_copies)

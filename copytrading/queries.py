@@ -219,6 +219,12 @@ def source_position(source: str, keys: Sequence[str]) -> str | None:
     return next((found[key] for key in keys if key in found), None)
 
 
+def cursors_of(source: str, *, prefix: str, since: datetime) -> dict[str, str]:
+    """The positions of a source's cursors whose keys begin so, by key, of those that were moved since then."""
+    rows = SignalCursor.objects.filter(source=source, key__startswith=prefix, updated_at__gte=since)
+    return dict(rows.values_list("key", "position"))
+
+
 def heard_transactions(source: str, *, since: datetime) -> tuple[str, ...]:
     """Transactions of which a source has shown something that was traded since then."""
     rows = SignalSourceTotal.objects.filter(source=source, group__traded_at__gte=since, size_micros__gt=0)

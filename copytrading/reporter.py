@@ -6,7 +6,7 @@ spreads for the same reason. Copies are named by their ids: who shows them reads
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from django.db import OperationalError
 from copytrading.metrics import StageTimes, Tallies, difference
 from copytrading.operations.events import publish
 from copytrading.pauses import sleep_or_stop
+from copytrading.sources.stats import SourceTold
 from guardrails.queries import switches
 from ledger.clock import Clock
 from ledger.db import Database
@@ -23,6 +24,9 @@ from ledger.db import Database
 EVERY_S = 0.25
 QUIET_MS = 1_000
 """An event is written at least so often, so that a page can tell a quiet engine from a dead one."""
+
+SOURCES_MS = 1_000
+"""What the sources delivered is told at most so often: it is totals, and not what an event adds."""
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +55,8 @@ class Reporter:
         self._before = self._snapshot()
         self._logged_ms = clock.monotonic_ms()
         self.gauges: Callable[[], Awaitable[dict[str, int]]] = _no_gauges
+        self.sources: Callable[[], Sequence[SourceTold]] = tuple
+        self._sources_at_ms: float | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Report until stopped, and once more at the end."""
@@ -64,7 +70,8 @@ class Reporter:
         now_ms = self._clock.monotonic_ms()
         changed = self._before.signals != self._tallies.signals or self._before.copies != self._tallies.copies
         if changed or always or now_ms - self._before.at_ms >= QUIET_MS:
-            await self._publish(self._payload(now_ms) | await self.gauges())
+            told = self._payload(now_ms) | self._sources(now_ms, always=always) | await self.gauges()
+            await self._publish(told)
         if now_ms - self._logged_ms >= self._log_every_ms:
             self._logged_ms = now_ms
             log.info(
@@ -103,6 +110,13 @@ class Reporter:
             "newest": newest,
         }
 
+    def _sources(self, now_ms: float, *, always: bool) -> dict[str, Any]:
+        """What each source delivered since the start; nothing when that was told a moment ago."""
+        if not always and self._sources_at_ms is not None and now_ms - self._sources_at_ms < SOURCES_MS:
+            return {}
+        self._sources_at_ms = now_ms
+        return {"sources": [_told(each) for each in self.sources()]}
+
     def _snapshot(self) -> _Before:
         tallies = self._tallies
         return _Before(
@@ -112,6 +126,17 @@ class Reporter:
             Counter(tallies.skipped),
             Counter(tallies.failed),
         )
+
+
+def _told(source: SourceTold) -> dict[str, Any]:
+    """In whole milliseconds: an event is kept small."""
+    return {
+        "name": source.name,
+        "counts": source.counts,
+        "lag_p50_ms": round(source.lag_p50_ms),
+        "lag_p95_ms": round(source.lag_p95_ms),
+        "fresh_ms": None if source.fresh_ms is None else round(source.fresh_ms),
+    }
 
 
 async def _no_gauges() -> dict[str, int]:

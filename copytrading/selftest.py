@@ -21,7 +21,8 @@ from copytrading.shards import shard_of
 from copytrading.signals import LeaderAction, parse_row
 from copytrading.states import Status
 from copytrading.supervisor import Engine
-from copytrading.wiring import Choices, EngineDoors, build_engine, operator_bounds
+from copytrading.wiring import EngineDoors, build_engine
+from copytrading.wiring_choices import Choices, operator_bounds
 from execution.books import Book, Level
 from execution.models import Market, Position
 from execution.ports import Venue

@@ -18,6 +18,7 @@ DATA_API = "data-api"
 ACTIVITY_TRADES = "activity-trades"
 ACTIVITY_ORDERS_MATCHED = "activity-orders-matched"
 CHAIN_LOGS = "chain-logs"
+MEMPOOL = "mempool"
 
 TITLE_MAX = 200
 SLUG_MAX = 200
@@ -46,12 +47,18 @@ _OUTCOME_INDEX_FIELDS = ("outcomeIndex", "outcome_index")
 
 
 class ActionKind(StrEnum):
-    """What a leader did; only a TRADE becomes a signal, the others change the known holding."""
+    """What a leader did; only a TRADE becomes a signal, the others change the known holding.
+
+    TRANSFER is a gift or a move between wallets, as the chain shows it: side BUY came in, SELL went out. A CONVERSION
+    swaps tokens of several conditions for others, so that it only says that what was known is known no more.
+    """
 
     TRADE = "TRADE"
     REDEEM = "REDEEM"
     MERGE = "MERGE"
     SPLIT = "SPLIT"
+    TRANSFER = "TRANSFER"
+    CONVERSION = "CONVERT"  # as stored; the venue's type is the name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +136,7 @@ def _kind(row: Mapping[object, object]) -> ActionKind | OtherAction:
     value = row.get("type", ActionKind.TRADE)  # `/trades` and the stream send trades only, without a type
     if not isinstance(value, str):
         raise _Refused(f"type {shown(value)} is no text")
-    return ActionKind(value) if value in ActionKind.__members__ else OtherAction(printable(value, TYPE_MAX))
+    return ActionKind[value] if value in ActionKind.__members__ else OtherAction(printable(value, TYPE_MAX))
 
 
 def _action(row: Mapping[object, object], kind: ActionKind, *, source: str) -> LeaderAction:

@@ -50,7 +50,8 @@ class Stopper:
         signals = await self._database.run(self._exit)
         if signals:
             try:
-                await self._queue.add([str(each) for each in signals])
+                ids = [str(each) for each in signals]
+                await self._queue.add(ids, exits=set(ids))
             except StoreDown:
                 log.warning("The queue is down; exits wait for the sweeper.", action="exit", signals=len(signals))
         return stopped

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import structlog
 
 from copytrading.breaker_watch import Breakers
+from copytrading.config_index import ConfigIndex
 from copytrading.costs import NO_COSTS, Costs
 from copytrading.intake import Intake
 from copytrading.metrics import StageTimes, Tallies
@@ -23,9 +24,11 @@ from copytrading.reporter import Reporter
 from copytrading.rescue import Rescue
 from copytrading.sending import Sender
 from copytrading.shardlease import LeaseKeeper
+from copytrading.shedder import Shedder
 from copytrading.stopper import Stopper
 from copytrading.sweeper import Sweeper
 from copytrading.vitals import Vitals
+from execution.terms import KnownTerms
 from guardrails.stores.base import StoreDown, Stores
 from ledger.clock import Clock
 from ledger.db import ClosableDatabase
@@ -65,7 +68,10 @@ class Engine:
     sender: Sender
     writer: OutcomeWriter
     breakers: Breakers
+    configs: ConfigIndex
+    terms: KnownTerms
     sweeper: Sweeper
+    shedder: Shedder
     stopper: Stopper
     rescue: Rescue
     reporter: Reporter
@@ -133,8 +139,8 @@ class Supervisor:
 
     def _start_all(self, group: asyncio.TaskGroup, source: Source) -> None:
         engine = self._engine
-        trading = (engine.rescue, engine.pipeline, engine.sweeper, engine.stopper)
-        for service in (engine.lease, engine.writer, engine.reporter, engine.breakers, *trading):
+        trading = (engine.rescue, engine.pipeline, engine.sweeper, engine.shedder, engine.stopper)
+        for service in (engine.lease, engine.writer, engine.reporter, engine.breakers, engine.configs, *trading):
             self._start(group, service.name, service.run)
         self._start(group, "intake", engine.intake.run)
         self._start(group, "source", source.run)
@@ -157,10 +163,10 @@ class Supervisor:
         for name in ("source", "intake"):
             await self._end(name)
         drained = await self._drain(stop, bound_ms, began_ms=began_ms)
-        for name in ("stopper", "sweeper", "pipeline", "rescue"):
+        for name in ("stopper", "sweeper", "shedder", "pipeline", "rescue"):
             await self._end(name)
         await self._finish_sends(bound_ms, began_ms=began_ms)
-        for name in ("outcomes", "breakers", "reporter", "lease"):
+        for name in ("outcomes", "breakers", "configs", "reporter", "lease"):
             await self._end(name)
         return drained
 

@@ -1,21 +1,21 @@
-"""Offers open signals to the queue again: a lost wake-up, a full or flushed queue, a crash before the prewrite."""
+"""Offers open signals to the queue again: a lost wake-up, a full or flushed queue, a crash before the prewrite.
+
+It also asks a queue that is down, once a second, whether it answers again.
+"""
 
 import asyncio
 from datetime import timedelta
 
-import structlog
-
 from copytrading.operations.attempts import FRESH_FOR
 from copytrading.pauses import sleep_or_stop
-from copytrading.queries import Shard, open_signal_ids
-from guardrails.stores.base import QueueStore, StoreDown
+from copytrading.queries import Shard, open_ids
+from copytrading.signalqueue import SignalQueue
 from ledger.clock import Clock
 from ledger.db import Database
 
 EVERY_S = 1.0
-OFFER_MAX = 500
-
-log = structlog.get_logger(__name__)
+OFFER_MAX = 5_000
+"""As many as a queue holds by default: after a flush everything is back in it at the next sweep."""
 
 
 class Sweeper:
@@ -23,7 +23,7 @@ class Sweeper:
 
     name = "sweeper"
 
-    def __init__(self, database: Database, queue: QueueStore, clock: Clock, *, shard: Shard) -> None:
+    def __init__(self, database: Database, queue: SignalQueue, clock: Clock, *, shard: Shard) -> None:
         self._database, self._queue, self._clock, self._shard = database, queue, clock, shard
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -35,13 +35,17 @@ class Sweeper:
                 await self.run_once()
 
     async def run_once(self, *, older_than: timedelta = FRESH_FOR) -> int:
-        """Offer what is open; the number of signals offered."""
-        before = self._clock.now() - older_than
-        ids = await self._database.run(open_signal_ids, before=before, limit=OFFER_MAX, shard=self._shard)
-        if not ids:
-            return 0
-        try:
-            return await self._queue.add([str(each) for each in ids])
-        except StoreDown:
-            log.warning("The queue is down; open signals wait in the database.", action="sweep", signals=len(ids))
-            return 0
+        """Offer what is open, oldest first; the number of signals that are in the queue then."""
+        await self._queue.look()
+        if self._queue.down:
+            return 0  # the pipeline reads them itself
+        found = await self._database.run(
+            open_ids,
+            before=self._clock.now() - older_than,
+            limit=OFFER_MAX,
+            shard=self._shard,
+            entries_since=self._queue.entries_since,
+        )
+        exits = {str(each.signal_id) for each in found if each.is_exit}
+        refused = await self._queue.add_again([str(each.signal_id) for each in found], exits=exits) if found else []
+        return len(found) - len(refused)

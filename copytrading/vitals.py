@@ -38,8 +38,16 @@ class Vitals:
 
     name = "vitals"
 
-    def __init__(self, clock: Clock, examination: Examination, *, holds_shard: Callable[[], bool]) -> None:
-        self._clock, self._examination, self._holds_shard = clock, examination, holds_shard
+    def __init__(
+        self,
+        clock: Clock,
+        examination: Examination,
+        *,
+        holds_shard: Callable[[], bool],
+        stands_by: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self._clock, self._examination = clock, examination
+        self._holds_shard, self._stands_by = holds_shard, stands_by
         self._beat_ms: float | None = None
         self._examined: tuple[float, Report] | None = None
 
@@ -71,7 +79,8 @@ class Vitals:
 
     def readiness(self) -> Report:
         """The loop turns, the shard's lease is held, and the database answered a moment ago."""
-        parts = {**self.health().parts, "lease": OK if self._holds_shard() else "not held"}
+        without = "standing by" if self._stands_by() else "not held"
+        parts = {**self.health().parts, "lease": OK if self._holds_shard() else without}
         needed = frozenset({"loop", "lease", "database", "migrations"})
         if self._examined is None:
             return Report(parts={**parts, "database": "not asked yet"}, needed=needed)

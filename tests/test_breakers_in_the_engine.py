@@ -6,7 +6,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 
 from copytrading.models import CopyTrade
-from copytrading.wiring import breaker_terms
+from copytrading.wiring_choices import breaker_terms
 from execution.ports import Rejected, RejectReason, Unknown
 from guardrails.breakers import Event, Kind, State
 from guardrails.models import Breaker, GuardrailEvent

@@ -60,7 +60,7 @@ def test_plain_check_says_nothing_about_deployment(settings: Settings) -> None:
         ("PAPER_REJECT_BPS", 10_001, "PAPER_REJECT_BPS is 10001; more than 10000 is absurd."),
         ("PAPER_START_USD", 10**12 + 1, "PAPER_START_USD is 1000000000001; more than 1000000000000 is absurd."),
         ("PAPER_DEPTH_SHARES", -5, "PAPER_DEPTH_SHARES is -5; it cannot be negative."),
-        ("COPY_TRADING_QUEUE_MAX", 0, "COPY_TRADING_QUEUE_MAX is 0; it must be at least 1."),
+        ("SUPERVISOR_QUEUE_MAX_SIZE", 0, "SUPERVISOR_QUEUE_MAX_SIZE is 0; it must be at least 1."),
         ("COPY_TRADING_BATCH_COPIES", 10**7, "COPY_TRADING_BATCH_COPIES is 10000000; more than 1000000 is absurd."),
         ("COPY_TRADING_DB_THREADS", 0, "COPY_TRADING_DB_THREADS is 0; it must be at least 1."),
         ("COPY_TRADING_DB_THREADS", 65, "COPY_TRADING_DB_THREADS is 65; more than 64 is absurd."),

@@ -16,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from copytrading.models import CopyTrade, Follower
 from copytrading.operations.reversals import reverse_fill
-from copytrading.wiring import commission_tiers
+from copytrading.wiring_choices import commission_tiers
 from guardrails.intents import Reason, Refusal
 from guardrails.models import GuardrailEvent
 from ledger.entries import CASH, account

@@ -29,7 +29,7 @@ MONEY_MODULES = (
 TIME_MODULES = ("ledger/clock.py", "ledger/system.py", "ledger/db.py", "*/metrics.py")
 
 SETTINGS_READERS = (
-    *("config/**", "tests/**", "copytrading/wiring.py", "**/management/commands/*.py", "**/checks.py", "**/asgi.py"),
+    *("config/**", "tests/**", "copytrading/wiring*.py", "**/management/commands/*.py", "**/checks.py", "**/asgi.py"),
     "copytrading/dashboard/**",
 )
 

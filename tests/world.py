@@ -11,7 +11,8 @@ from copytrading.models import CopyConfig, CopyTrade, Follower, Leader, LeaderPo
 from copytrading.operations.cast import seed_followers, seed_leaders
 from copytrading.signals import parse_row
 from copytrading.states import Status
-from copytrading.wiring import Choices, EngineDoors, build_engine
+from copytrading.wiring import EngineDoors, build_engine
+from copytrading.wiring_choices import Choices
 from execution.books import Book, Level
 from execution.models import Market, Position
 from execution.ports import Venue

@@ -24,7 +24,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "max_trade_micros", "below_minimum",
     )),
     ("How much is sold", ("sell_sizing", "sell_amount_micros", "sell_percentage_bps")),
-    ("Which trades", ("sides", "direction", "min_trigger_micros", "max_odds_micros", "slippage_bps_max")),
+    ("Which trades", (
+        "sides", "direction", "min_trigger_micros", "max_odds_micros", "slippage_bps_max", "open_standing",
+    )),
     ("Which markets", (
         "max_days_out", "min_liquidity_micros", "min_volume_micros", "categories", "keywords", "max_per_market_micros",
     )),
@@ -57,6 +59,10 @@ _SAID: dict[str, tuple[str, str]] = {
         "Slippage at most (bps)", "How much worse than the leader's price an order may be; 100 bps are 1 %.",
     ),
     "max_days_out": ("Max days out (days)", "Do not buy in markets that end later. Empty is no bound."),
+    "open_standing": (
+        "Open standing positions",
+        "When copying begins, also buy what the leader holds then. Turned on later it does nothing.",
+    ),
     "on_stop": ("On stop", "What becomes of the shares that are held when a stop is reached."),
 }  # fmt: skip
 """Labels and help of fields that are typed as they are stored."""

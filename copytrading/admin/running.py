@@ -2,7 +2,7 @@
 
 from django.contrib import admin
 
-from copytrading.models import DashboardEvent, DashboardSequence, ShardLease
+from copytrading.models import DashboardEvent, DashboardSequence, ShardLease, ShardStandby
 from ledger.admin import RecordAdmin, moments_of
 
 
@@ -11,6 +11,15 @@ class ShardLeaseAdmin(RecordAdmin):
     """Who holds which shard."""
 
     list_display = ("__str__", "holder", "term", "expires_at", "renewed_at")
+    list_filter = ("of",)
+    search_fields = ("holder",)
+
+
+@admin.register(ShardStandby)
+class ShardStandbyAdmin(RecordAdmin):
+    """Who waits for which shard."""
+
+    list_display = ("__str__", "since", "seen_at")
     list_filter = ("of",)
     search_fields = ("holder",)
 

@@ -11,7 +11,8 @@ from copytrading.console import run_engine
 from copytrading.costs import NO_COSTS, CpuCosts
 from copytrading.models import Follower
 from copytrading.sources.replay import ReplayFile, ReplaySource
-from copytrading.wiring import Choices, build_supervisor, operator_bounds
+from copytrading.wiring import build_supervisor
+from copytrading.wiring_choices import Choices, operator_bounds
 from ledger.system import SystemCpuClock
 
 OUTSIDE = "db.run_report"

@@ -29,7 +29,7 @@ class History:
     def add(self, at: datetime, payload: Tick) -> None:
         """Fold a tick in, the oldest first; what is older than the window falls out."""
         second, shard = int(at.timestamp()), str(payload.get("shard", ""))
-        self._newest[shard] = {"at": at, "payload": payload}
+        self._newest[shard] = {"at": at, "payload": payload, "sources": self._sources(shard, at, payload)}
         folded = self._seconds.get((second, shard))
         if folded is None:
             folded = self._seconds[second, shard] = {"at": at, "shard": shard, "signals": 0}
@@ -38,8 +38,17 @@ class History:
             self._seconds.popitem(last=False)
 
     def newest(self) -> tuple[Tick, ...]:
-        """The newest tick of every shard, with its moment: they hold the totals."""
+        """The newest tick of every shard, with its moment: they hold the totals.
+
+        `sources` is what a shard last told of them, with the moment of that: not every tick tells it.
+        """
         return tuple(self._newest.values())
+
+    def _sources(self, shard: str, at: datetime, payload: Tick) -> Tick | None:
+        if "sources" in payload:
+            return {"at": at, "told": payload["sources"]}
+        known = self._newest.get(shard)
+        return known["sources"] if known else None
 
     def ticks(self) -> tuple[Tick, ...]:
         """One tick for each second and shard that reported, oldest first; the stages only of the newest minute."""

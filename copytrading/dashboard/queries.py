@@ -23,7 +23,7 @@ from ledger.sql import database_now
 
 EVENTS_MAX = 500
 """Events of one answer, and how far a page may be behind before it starts anew: two minutes of one shard, and more of
-sixteen than a page waits for its next hint while a hundred are open. Less than a kilobyte each."""
+sixteen than a page waits for its next hint while a hundred are open. A kilobyte or two each."""
 
 LOOK = "copytrading.view_copytrade"
 """The permission that the page, its fetches and its socket ask of staff; every role has it (copytrading/roles.py)."""

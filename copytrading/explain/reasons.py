@@ -72,14 +72,24 @@ EXPLANATIONS: Mapping[str, str] = {
     "EXPIRED": "The venue never knew of the order; it was given up after its time.",
     # Incidents
     "OVERCOUNT": "A source had shown more than the chain confirmed.",
+    "WITHDRAWN": "A leader's transaction that was acted on is not in the chain.",
     "LATE_FILL": "A fill was found after the order had been given up.",
     "OVERSOLD": "More was sold than was held.",
     "REVERSED": "The chain or the venue undid a fill that was booked; all its money went back.",
     "PAID_COMMISSION_REVERSED": "The commission on a fill that was undone had been paid, or was being paid.",
     "NO_SUBSCRIBERS": "Nobody follows this leader.",
+    "HISTORY_MISSED": "Some of a leader's past will not be read any more: it is too long ago, or too much.",
     "BREAKER_OPENED": "A circuit breaker opened: what it counts went wrong too often.",
     "BREAKER_CLOSED": "A circuit breaker closed again, by good probes or by a person.",
     "DEAD_LETTER": "Deciding failed again and again; the signal was put aside.",
+    "PURGED": "Deciding had failed again and again, and a person has given the signal up.",
+    "QUEUE_FULL": "More signals waited than the queue may hold; those that were refused are offered again.",
+    "QUEUE_DOWN": "The queue does not answer; signals are taken from the database itself.",
+    "QUEUE_BACK": "The queue answers again.",
+    "LOAD_SHED": "More had to be decided than could be; some of it is put off.",
+    "LOAD_NORMAL": "The load has passed; everything is decided as it comes.",
+    "STREAM_DEGRADED": "The activity stream fell silent or behind; leaders are polled faster meanwhile.",
+    "STREAM_RECOVERED": "The activity stream is well again; leaders are polled at the usual pace.",
 }
 
 UNEXPLAINED = "Its admin page has the value and the limit."

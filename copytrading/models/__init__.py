@@ -1,7 +1,7 @@
 """The rows of copy trading, one file for each part of the story: people, signals, trades, standings, running."""
 
 from copytrading.models.people import CopyConfig, CopyConfigVersion, Follower, Leader
-from copytrading.models.running import DashboardEvent, DashboardSequence, ShardLease
+from copytrading.models.running import DashboardEvent, DashboardSequence, ShardLease, ShardStandby
 from copytrading.models.signals import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
 from copytrading.models.standings import CarriedSize, CopiedPosition, Standing
 from copytrading.models.trades import CopyTrade, CopyTradeArchive
@@ -19,6 +19,7 @@ __all__ = [
     "Leader",
     "LeaderPosition",
     "ShardLease",
+    "ShardStandby",
     "Signal",
     "SignalCursor",
     "SignalGroup",

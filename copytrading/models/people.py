@@ -1,5 +1,7 @@
 """Leaders, followers, and what a follower wants copied of a leader."""
 
+from typing import Any
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
@@ -12,6 +14,11 @@ from guardrails.models import SpendingLimits
 wallet_validator = RegexValidator(r"\A0x[0-9a-f]{40}\Z", "Enter a wallet as 0x and 40 lower-case hexadecimal digits.")
 
 
+def changed_by_the_database() -> "models.DateTimeField[Any, Any]":
+    """When the row was last changed: set by a trigger of Postgres, whoever writes, for the engines' index."""
+    return models.DateTimeField(db_default=Now(), editable=False, db_index=True)
+
+
 class Leader(SpendingLimits):
     """A wallet whose trades are copied. Its limits bound what all followers together buy after it."""
 
@@ -21,10 +28,14 @@ class Leader(SpendingLimits):
         default=False,
         help_text="Every holding is known (a snapshot, or followed from the first trade); a missing row is then zero.",
     )
+    holdings_read_at = models.DateTimeField(
+        null=True, editable=False, help_text="When all positions were last read whole; actions before it are in them."
+    )
     bankroll_micros = models.BigIntegerField(
         null=True, blank=True, help_text="All that the leader has, pUSD in micros; PROPORTIONAL copies divide by it."
     )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = changed_by_the_database()
 
     class Meta:
         constraints = [
@@ -52,6 +63,7 @@ class Follower(SpendingLimits):
     mode = models.CharField(max_length=8, choices=Mode.choices, default=Mode.PAPER)
     referrer = models.ForeignKey("self", null=True, blank=True, on_delete=models.PROTECT, related_name="referred")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = changed_by_the_database()
 
     class Meta:
         constraints = [
@@ -167,6 +179,10 @@ class ConfigFields(models.Model):
         null=True, blank=True, help_text="Stop when their profit fell so much pUSD below its highest, in micros."
     )
     on_stop = models.CharField(max_length=4, choices=OnStop.choices, default=OnStop.HOLD)
+    open_standing = models.BooleanField(
+        default=False,
+        help_text="When copying begins, also buy what the leader holds then, at its price of that moment.",
+    )
 
     class Meta:
         abstract = True
@@ -190,7 +206,11 @@ class CopyConfig(ConfigFields):
     follower = models.ForeignKey(Follower, on_delete=models.PROTECT, related_name="configs")
     leader = models.ForeignKey(Leader, on_delete=models.PROTECT, related_name="configs")
     version = models.PositiveIntegerField(default=1, editable=False)
+    standing_opened_at = models.DateTimeField(
+        null=True, editable=False, help_text="When the leader's standing positions were opened, or it was too late to."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    updated_at = changed_by_the_database()
 
     class Meta:
         constraints = [

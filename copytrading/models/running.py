@@ -25,6 +25,26 @@ class ShardLease(models.Model):
         return f"shard {self.shard}/{self.of}"
 
 
+class ShardStandby(models.Model):
+    """A process that waits for a shard; alive while it is seen, by the database's clock.
+
+    `since` is when the process first asked for the shard: a holder hands over to whole sets that came after it.
+    """
+
+    holder = models.CharField(max_length=80, unique=True)
+    shard = models.PositiveSmallIntegerField()
+    of = models.PositiveSmallIntegerField()
+    since = models.DateTimeField()
+    seen_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        verbose_name_plural = "shard standbys"
+        constraints = [models.CheckConstraint(condition=Q(shard__lt=F("of")), name="standby_shard_in_range")]
+
+    def __str__(self) -> str:
+        return f"{self.holder} for shard {self.shard}/{self.of}"
+
+
 class DashboardSequence(models.Model):
     """The last sequence given out; its row lock makes commit order the order of the sequence."""
 

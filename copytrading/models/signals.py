@@ -26,6 +26,9 @@ class SignalGroup(models.Model):
     acted_notional_micros = models.BigIntegerField(default=0)
     parts = models.PositiveSmallIntegerField(default=0)
     traded_at = models.DateTimeField()
+    withdrawn_at = models.DateTimeField(
+        null=True, editable=False, help_text="When its transaction was found to be not in the chain (any more)."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
@@ -139,6 +142,7 @@ class LeaderPosition(models.Model):
     condition_id = models.CharField(max_length=66)
     size_micros = models.BigIntegerField(default=0)
     known = models.BooleanField(default=False)
+    read_at = models.DateTimeField(null=True, help_text="When the venue was last asked; actions before it are in it.")
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -4,7 +4,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Now
 
-from copytrading.models.people import CopyConfig
+from copytrading.models.people import CopyConfig, changed_by_the_database
 from ledger.fields import Uint256Field
 
 
@@ -75,6 +75,8 @@ class Standing(models.Model):
     exiting = models.BooleanField(default=False)
     exit_attempts = models.PositiveSmallIntegerField(default=0)
     next_exit_at = models.DateTimeField(null=True, blank=True)
+    updated_at = changed_by_the_database()
+    """Of the stop only: profits are measured all the time, and no decision looks at them."""
 
     class Meta:
         constraints = [

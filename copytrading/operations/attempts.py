@@ -9,12 +9,13 @@ from django.db.models import F
 
 from copytrading.decide import SignalFacts
 from copytrading.models import Signal
-from copytrading.queries import open_signals
+from copytrading.queries import earlier_open_ids, open_signals
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
+from ledger.units import Side
 
 ATTEMPTS_MAX = 3
-"""A signal that was begun so often and never finished would stop its shard for ever."""
+"""Unless the settings say otherwise. A signal that is begun and never finished would stop its shard for ever."""
 
 FRESH_FOR = timedelta(seconds=5)
 """Younger signals are on their first try; only older ones are counted, so that the usual path writes nothing."""
@@ -29,14 +30,20 @@ class Begun:
     poisoned: tuple[int, ...]
 
 
-def begin_signals(signal_ids: Sequence[int], *, now: datetime) -> Begun:
-    """Read the open ones among these signals, and put those aside that were tried too often."""
+def begin_signals(signal_ids: Sequence[int], *, now: datetime, attempts_max: int = ATTEMPTS_MAX) -> Begun:
+    """Read the open ones among these signals, and put those aside that were tried too often.
+
+    With a sell come the leader's earlier signals in its market that are still open, for what they buy is sold: a full
+    queue refuses them before it refuses the sell.
+    """
     rows = open_signals(signal_ids)
-    poisoned = tuple(row.facts.signal_id for row in rows if row.attempts >= ATTEMPTS_MAX)
+    if earlier := earlier_open_ids([row.facts for row in rows if row.facts.side is Side.SELL]):
+        rows = open_signals(sorted(earlier.union(signal_ids)))
+    poisoned = tuple(row.facts.signal_id for row in rows if row.attempts >= attempts_max)
     if poisoned:
         with transaction.atomic():
-            _bury(poisoned, now=now)
-    left = [row for row in rows if row.attempts < ATTEMPTS_MAX]
+            _bury(poisoned, attempts_max=attempts_max, now=now)
+    left = [row for row in rows if row.attempts < attempts_max]
     return Begun(
         tuple(row.facts for row in left), frozenset(row.facts.signal_id for row in left if row.attempts), poisoned
     )
@@ -55,8 +62,8 @@ def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime) ->
     return open_rows.update(done_at=now, dropped_reason=reason.value)
 
 
-def _bury(signal_ids: Sequence[int], *, now: datetime) -> None:
+def _bury(signal_ids: Sequence[int], *, attempts_max: int, now: datetime) -> None:
     drop_signals(signal_ids, reason=Reason.DEAD_LETTER, now=now)
     for each in signal_ids:
-        refusal = Refusal(Reason.DEAD_LETTER, ATTEMPTS_MAX, ATTEMPTS_MAX, Unit.COUNT)
+        refusal = Refusal(Reason.DEAD_LETTER, attempts_max, attempts_max, Unit.COUNT)
         record_events([(None, refusal)], now=now, subject=f"signal {each}")

@@ -1,9 +1,10 @@
 """The leaders' known holdings while a batch of groups is recorded; used inside `record_signals`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from copytrading.groups import GroupTotal
-from copytrading.holdings import UNKNOWN, Holding, after_action
+from copytrading.holdings import UNKNOWN, Holding, after_action, is_in_reading
 from copytrading.models import Leader, LeaderPosition
 from copytrading.signals import ActionKind
 from execution.models import Market
@@ -19,6 +20,7 @@ class HoldingsBook:
         self._leaders = {leader.pk: leader for leader in leaders}
         self._held: dict[tuple[int, int], Holding] = {}
         self._conditions: dict[tuple[int, int], str] = {}
+        self._read_at: dict[tuple[int, int], datetime | None] = {}
         self._tokens: dict[str, tuple[int, ...]] = {}
         self._changed: set[tuple[int, int]] = set()
 
@@ -28,20 +30,25 @@ class HoldingsBook:
         rows = LeaderPosition.objects.select_for_update().filter(
             leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__among=conditions
         )
-        columns = ("leader_id", "token_id", "condition_id", "size_micros", "known")
-        for leader, token, condition, size, known in rows.order_by("leader_id", "id").values_list(*columns):
+        columns = ("leader_id", "token_id", "condition_id", "size_micros", "known", "read_at")
+        for leader, token, condition, size, known, read_at in rows.order_by("leader_id", "id").values_list(*columns):
             self._held[leader, token] = Holding(Micros(size), known)
             self._conditions[leader, token] = condition
+            self._read_at[leader, token] = read_at
         markets = Market.objects.filter(condition_id__among=conditions)
         for condition, *tokens in markets.values_list("condition_id", "first_token_id", "second_token_id"):
             self._tokens[condition] = tuple(token for token in tokens if token is not None)
 
     def apply(self, leader: Leader, total: GroupTotal, size_micros: int) -> Micros | None:
         """Move what the action moves; answers the token's known holding before it, None when unknown."""
+        if total.kind is ActionKind.CONVERSION:
+            self._unlearn(leader, total)
+            return None
         if total.token_id is not None:
             before = self._holding(leader, total.token_id)
+            told = is_in_reading(self._read_at_of(leader, total.token_id), total.traded_at)
             self._set(leader, total.token_id, total, size_micros)
-            return before.size_micros if before.known else None
+            return before.size_micros if before.known and told is False else None
         self._apply_to_condition(leader, total, size_micros)
         return None
 
@@ -55,6 +62,7 @@ class HoldingsBook:
                 condition_id=self._conditions[leader_id, token_id],
                 size_micros=self._held[leader_id, token_id].size_micros,
                 known=self._held[leader_id, token_id].known,
+                read_at=self._read_at.get((leader_id, token_id)),
             )
             for leader_id, token_id in sorted(self._changed)
         ]
@@ -73,15 +81,35 @@ class HoldingsBook:
             redeemed = self._holding(leader, token).size_micros
             self._set(leader, token, total, redeemed if total.kind is ActionKind.REDEEM else size_micros)
 
+    def _unlearn(self, leader: Leader, total: GroupTotal) -> None:
+        """A conversion takes tokens of one market and gives those of others: nothing is known until it is read."""
+        if is_in_reading(leader.holdings_read_at, total.traded_at):
+            return
+        if leader.holdings_complete:
+            leader.holdings_complete = False
+            leader.save(update_fields=["holdings_complete"])
+        LeaderPosition.objects.filter(leader_id=leader.pk, known=True).update(known=False)
+        for name in [name for name in self._held if name[0] == leader.pk]:
+            self._held[name] = UNKNOWN
+
+    def _read_at_of(self, leader: Leader, token_id: int) -> datetime | None:
+        missing = leader.holdings_read_at if leader.holdings_complete else None
+        return self._read_at.get((leader.pk, token_id), missing)
+
     def _holding(self, leader: Leader, token_id: int) -> Holding:
         missing = Holding(Micros(0), known=True) if leader.holdings_complete else UNKNOWN
         return self._held.get((leader.pk, token_id), missing)
 
     def _set(self, leader: Leader, token_id: int, total: GroupTotal, size_micros: int) -> None:
         name = (leader.pk, token_id)
-        before = self._holding(leader, token_id)
-        after = after_action(before, total.kind, side=total.side, size_micros=size_micros)
-        if name not in self._held and not after.known:
+        before, read_at = self._holding(leader, token_id), self._read_at_of(leader, token_id)
+        told = is_in_reading(read_at, total.traded_at)
+        if told:
+            return
+        moved = after_action(before, total.kind, side=total.side, size_micros=size_micros)
+        after = moved if told is False else UNKNOWN
+        self._read_at[name] = read_at
+        if name not in self._held and not after.known and not leader.holdings_complete:
             return  # an absent row already says "unknown"
         self._held[name] = after
         self._conditions.setdefault(name, total.condition_id)

@@ -1,14 +1,24 @@
-"""The shard lease: one holder, a term that rises with each change of hands, by the database's clock."""
+"""The shard lease: one holder, a term that rises with each change of hands, by the database's clock.
+
+How the number of shards changes while they run: a leader belongs to another shard when the shards are counted anew, so
+a lease of one count is never given while one of another count lives (`acquire`, one lock for all of them), and with
+it every dead lease of another count ends, so that its holder, when it wakes up, holds nothing. Processes of a new
+count therefore stand by. A holder gives its shard up when for every shard of another count a process stands by that
+came after it (`newer_count`); then nobody is left out. A single process with a wrong count changes nothing.
+"""
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from django.db import transaction
-from django.db.models import F, Q
+from django.db import connection, transaction
+from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
-from copytrading.models import ShardLease
+from copytrading.models import ShardLease, ShardStandby
 from ledger.sql import database_now
+
+FORGET_AFTER = timedelta(hours=1)
+"""A process that stood by and was not seen for so long is dead; its row goes."""
 
 
 class LeaseLost(Exception):
@@ -26,16 +36,26 @@ class Lease:
 
 
 def acquire(*, shard: int, of: int, holder: str, ttl_s: int) -> Lease | None:
-    """Take the lease if it is free or expired; None while another holds it."""
+    """Take the lease if it is free or expired; None while another holds it, or any shard of another count is held.
+
+    None also while somebody is amid a write that names one of these leases: ask again.
+    """
     with transaction.atomic():
+        _one_at_a_time()
         ShardLease.objects.get_or_create(shard=shard, of=of)
+        ours = Q(shard=shard, of=of)
+        leases = ShardLease.objects.filter(ours | (~Q(of=of) & ~Q(holder="")))
+        wanted = set(leases.values_list("pk", flat=True))
+        locked = list(ShardLease.objects.filter(pk__in=wanted).select_for_update(skip_locked=True).order_by("pk"))
         now = database_now()
-        changed = ShardLease.objects.filter(Q(expires_at__lte=now) | Q(holder=""), shard=shard, of=of).update(
+        if len(locked) < len(wanted) or any(each.holder and each.expires_at > now for each in locked):
+            return None
+        ShardLease.objects.filter(pk__in=wanted).exclude(ours).update(holder="", term=F("term") + 1, expires_at=now)
+        ShardLease.objects.filter(ours).update(
             holder=holder, term=F("term") + 1, expires_at=now + timedelta(seconds=ttl_s), renewed_at=Now()
         )
-        if not changed:
-            return None
-        term = ShardLease.objects.get(shard=shard, of=of).term
+        ShardStandby.objects.filter(holder=holder).delete()
+        term = ShardLease.objects.get(ours).term
     return Lease(shard=shard, of=of, holder=holder, term=term)
 
 
@@ -59,6 +79,46 @@ def hold(lease: Lease) -> None:
     """
     if not _ours(lease).select_for_update().values_list("id", flat=True):
         raise LeaseLost(f"shard {lease.shard}/{lease.of}: term {lease.term} was taken over")
+
+
+def stand_by(*, shard: int, of: int, holder: str, since: datetime) -> None:
+    """Say that this process waits for the shard, alive at this moment."""
+    with transaction.atomic():
+        now = database_now()
+        named = {"shard": shard, "of": of, "since": since, "seen_at": now}
+        ShardStandby.objects.update_or_create(holder=holder, defaults=named)
+        ShardStandby.objects.filter(seen_at__lt=now - FORGET_AFTER).delete()
+
+
+def step_down(holder: str) -> None:
+    """This process waits no longer."""
+    ShardStandby.objects.filter(holder=holder).delete()
+
+
+def newer_count(*, of: int, since: datetime, seen_within_s: int) -> int | None:
+    """Another number of shards for each of which a living process stands by that came after `since`; None if none."""
+    seen_after = database_now() - timedelta(seconds=seen_within_s)
+    waiting = ShardStandby.objects.filter(seen_at__gt=seen_after, since__gt=since).exclude(of=of)
+    whole = waiting.values("of").annotate(shards=Count("shard", distinct=True)).filter(shards=F("of"))
+    return next(iter(whole.order_by("of").values_list("of", flat=True)), None)
+
+
+def holder_of(*, shard: int, of: int) -> str:
+    """Whom a process that stands by waits for, in words."""
+    now = database_now()
+    living = ShardLease.objects.filter(expires_at__gt=now).exclude(holder="")
+    if found := living.filter(shard=shard, of=of).first():
+        return found.holder
+    others = living.exclude(of=of).order_by("of", "shard")
+    return ", ".join(f"shard {each.shard}/{each.of} of {each.holder}" for each in others)
+
+
+def _one_at_a_time() -> None:
+    """Until the transaction's end nobody else acquires; SQLite has one writer anyhow."""
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            table = connection.ops.quote_name(ShardLease._meta.db_table)
+            cursor.execute("SELECT pg_advisory_xact_lock(%s::regclass::oid::bigint)", [table])
 
 
 def _ours(lease: Lease):  # type: ignore[no-untyped-def]  # the stubs' generic queryset says nothing more

@@ -3,6 +3,7 @@
 One transaction for a batch of groups; groups are locked in key order, so two readers of the same trade agree.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,10 +30,17 @@ AUTHORITATIVE = "chain-logs"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """What a batch added: new signals in their order, and the size that the signals of its groups hold now."""
+    """What a batch added: new signals in their order, and the size that the signals of its groups hold now.
+
+    `first`, `increases` and `overcounts` count by source: actions it showed before every other, parts it added to
+    known ones, and actions of which more was acted on than the chain has.
+    """
 
     signals: tuple[SignalFacts, ...]
     group_sizes_micros: Mapping[str, int]
+    first: Mapping[str, int]
+    increases: Mapping[str, int]
+    overcounts: Mapping[str, int]
 
 
 def digest_of(key: str) -> str:
@@ -56,19 +64,25 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
         holdings.lock(known, leaders)
         signals: list[tuple[Signal, str]] = []
         overcounts: list[tuple[GroupTotal, Overcount]] = []
+        first, increases = Counter[str](), Counter[str]()
         for total in known:
             group = groups[keys[total.key]]
             news = increase(_acted(group), total, authoritative_total=raised.authoritative.get(group.group_id))
             if isinstance(news, Overcount):
                 overcounts.append((total, news))
             elif news is not None or _empties(total, group):
+                (increases if group.parts else first)[total.source] += 1
                 signals += _act(total, group, leaders[total.wallet], holdings=holdings, news=news, now=now)
         _save(groups, [signal for signal, _key in signals], holdings)
         told = [(groups[keys[total.key]], total, overcount) for total, overcount in overcounts]
-        _record_overcounts(told, raised.changed, now=now)
+        incidents = _record_overcounts(told, raised.changed, now=now)
+        _mined_after_all(groups.values(), raised.changed)
     return Recorded(
         signals=tuple(signal_facts(signal, key) for signal, key in signals),
         group_sizes_micros={total.key: groups[keys[total.key]].acted_size_micros for total in known},
+        first=first,
+        increases=increases,
+        overcounts=incidents,
     )
 
 
@@ -82,11 +96,12 @@ class _Group:
     acted_size_micros: int = 0
     acted_notional_micros: int = 0
     parts: int = 0
+    withdrawn_at: datetime | None = None
     new: bool = False
     changed: bool = False
 
 
-_GROUP = ("pk", "key", "leader_id", "acted_size_micros", "acted_notional_micros", "parts")
+_GROUP = ("pk", "key", "leader_id", "acted_size_micros", "acted_notional_micros", "parts", "withdrawn_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +227,22 @@ def _record_overcounts(
     changed: frozenset[tuple[int, str]],
     *,
     now: datetime,
-) -> None:
+) -> Counter[str]:
+    """Write the incidents; how often each source had shown more than the chain has."""
+    sources = Counter[str]()
     # Once for each new word of the authoritative source: whoever reads the same trade again is no new incident.
     for group, total, overcount in overcounts:
         if total.source == AUTHORITATIVE and (group.group_id, total.source) in changed:
             refusal = Refusal(Reason.OVERCOUNT, overcount.value_micros, overcount.limit_micros, Unit.SHARES)
             record_events([(None, refusal)], now=now, subject=f"group {group.key} of leader {group.leader_id}")
+            more = SignalSourceTotal.objects.filter(group_id=group.group_id, size_micros__gt=overcount.limit_micros)
+            sources.update(more.values_list("source", flat=True))
+    return sources
+
+
+def _mined_after_all(groups: Iterable[_Group], changed: frozenset[tuple[int, str]]) -> None:
+    """A transaction that was withdrawn and is shown again is marked no longer; its parts were acted on once."""
+    risen = {group for group, _source in changed}
+    back = [group.group_id for group in groups if group.withdrawn_at is not None and group.group_id in risen]
+    if back:
+        SignalGroup.objects.filter(pk__in=back).update(withdrawn_at=None)

@@ -24,3 +24,10 @@ class Sink(Protocol):
     async def end_walk(self, walk: str) -> None:
         """The walk is over: everything that still waits for the window is recorded, its tally forgotten."""
         ...
+
+    async def withdraw(self, source: str, tx_hashes: Sequence[str]) -> None:
+        """These transactions, which this source has shown, are not in the chain (any more).
+
+        Their totals at this source fall to nothing; what was acted on stays acted on and is marked, with an incident.
+        """
+        ...

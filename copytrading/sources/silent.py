@@ -4,10 +4,7 @@ import asyncio
 
 import structlog
 
-NOBODY_IS_HEARD = (
-    "This version has no live source: the engine hears nobody and only works off what the database holds. "
-    "To try it on a database made for that: `--source generator`, or `manage.py replay FILE`."
-)
+NOBODY_IS_HEARD = "The engine hears nobody and only works off what the database holds, as `--source none` asks for."
 
 log = structlog.get_logger(__name__)
 

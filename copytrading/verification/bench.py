@@ -20,7 +20,8 @@ from copytrading.signals import LeaderAction, parse_row
 from copytrading.supervisor import Engine
 from copytrading.verification.doors import HeldBack
 from copytrading.verification.steps import Wrong
-from copytrading.wiring import Choices, EngineDoors, build_engine, build_stores
+from copytrading.wiring import EngineDoors, build_engine, build_stores
+from copytrading.wiring_choices import Choices
 from execution.books import Book, Level
 from execution.models import Market
 from execution.ports import Venue

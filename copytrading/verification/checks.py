@@ -10,10 +10,13 @@ import structlog
 from copytrading.models import CopyTrade
 from copytrading.states import Status
 from copytrading.verification.bench import Bench, clear_stores
+from copytrading.verification.configs import config_steps
 from copytrading.verification.database import private_database, undisturbed
 from copytrading.verification.events import ALLOWED_WALLETS, event_steps
 from copytrading.verification.prewrite import prewrite_steps
+from copytrading.verification.sharing import FAN_OUT, POOL, ownership_steps, pool_steps
 from copytrading.verification.steps import Result, Step, run_steps
+from copytrading.verification.stores import EXITS_BPS, QUEUE_MAX, backpressure_steps, dedup_steps
 from guardrails.stores.base import StoreDown
 from ledger.sql import database_now
 
@@ -33,8 +36,10 @@ class Check:
 
 SETTINGS: Mapping[str, Any] = {
     "COPY_TRADING_BATCH_COPIES": COUNT_MAX,
-    "COPY_TRADING_IN_FLIGHT_MAX": COUNT_MAX,
-    "COPY_TRADING_QUEUE_MAX": COUNT_MAX,
+    "SUPERVISOR_WORKER_POOL_SIZE": COUNT_MAX,
+    "SUPERVISOR_QUEUE_MAX_SIZE": COUNT_MAX,
+    "SUPERVISOR_QUEUE_EXITS_BPS": 0,
+    "SUPERVISOR_FAN_OUT_COUNT": COUNT_MAX,
     "COPY_TRADING_EXPIRE_AFTER_S": 600,
     "COPY_TRADING_DRY_RUN": False,
     "COPY_TRADING_FOLLOWER_ALLOWLIST": [],
@@ -50,10 +55,21 @@ SETTINGS: Mapping[str, Any] = {
 """The installation's own bounds would change what the steps count."""
 
 CHECKS: Mapping[str, Check] = {
+    "config-refresh": Check(steps=config_steps, settings=SETTINGS),
     "prewrite": Check(steps=prewrite_steps, settings=SETTINGS),
     "guardrail-events": Check(
         steps=event_steps, settings={**SETTINGS, "COPY_TRADING_FOLLOWER_ALLOWLIST": ALLOWED_WALLETS}
     ),
+    "dedup-shared": Check(steps=dedup_steps, settings=SETTINGS),
+    "queue-backpressure": Check(
+        steps=backpressure_steps,
+        settings={**SETTINGS, "SUPERVISOR_QUEUE_MAX_SIZE": QUEUE_MAX, "SUPERVISOR_QUEUE_EXITS_BPS": EXITS_BPS},
+    ),
+    "worker-pool": Check(
+        steps=pool_steps,
+        settings={**SETTINGS, "SUPERVISOR_WORKER_POOL_SIZE": POOL, "SUPERVISOR_FAN_OUT_COUNT": FAN_OUT},
+    ),
+    "shard-ownership": Check(steps=ownership_steps, settings=SETTINGS),
 }
 
 

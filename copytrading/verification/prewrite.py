@@ -8,7 +8,7 @@ from typing import Any
 from django.db.models import Model, Sum
 
 from copytrading.models import CopyTrade, Signal
-from copytrading.operations.leases import Lease, LeaseLost, acquire
+from copytrading.operations.leases import Lease, LeaseLost, acquire, release
 from copytrading.operations.outcomes import Move, record_outcomes, take_over
 from copytrading.operations.prewrite import Prewrite, Written, prewrite
 from copytrading.states import Actor, Status
@@ -158,6 +158,8 @@ def _old_term(bench: Bench) -> str:
         _must_be_as(before)
         same("Rows written by the new holder", len(prewrite(replace(batch, lease=new)).rows), FOLLOWERS)
         return f"Term {old.term} is refused ({lost}) and wrote nothing; term {new.term} wrote {FOLLOWERS} rows."
+    finally:
+        release(new)
     raise Wrong(f"Term {old.term} wrote {len(written.rows)} rows, though term {new.term} holds the shard.")
 
 

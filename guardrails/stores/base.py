@@ -3,7 +3,7 @@
 Everything here may be lost at any moment: rows in the database say what is true, and their readers make up for it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,13 +38,18 @@ DEFAULT_BOUNDS = Bounds()
 
 
 class QueueStore(Protocol):
-    """A bounded queue of ids, given out at least once. An item stands in it once, waiting or taken."""
+    """A bounded queue of ids, given out at least once. An item stands in it once, waiting or taken.
 
-    async def add(self, items: Sequence[str]) -> int:
-        """Add at the end, in order, as many as the bound allows; returns how many from the front are now in the queue.
+    Part of the bound is kept for exits: the others are refused while exits still find room.
+    """
 
-        An item that is already there counts and keeps its place. The bound is checked in the same step, also against
-        other processes, and nothing is ever trimmed. Raises StoreDown; the same items may then be added again.
+    async def add(self, items: Sequence[str], *, exits: Collection[str] = ()) -> list[str]:
+        """Add at the end, in order, as many as the bound allows; returns those that found no room, in order.
+
+        `exits` names those among the items that may use the whole bound. Behind one that was refused only exits are
+        added. An item that is already there is not refused and keeps its place. The bound is checked in the same
+        step, also against other processes, and nothing is ever trimmed. Raises StoreDown; the same items may then
+        be added again.
         """
         ...
 

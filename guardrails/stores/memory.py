@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from typing import Generic, TypeVar
@@ -16,25 +16,28 @@ V = TypeVar("V")
 class MemoryQueue:
     """`QueueStore` of one process."""
 
-    def __init__(self, clock: Clock, *, queue_max: int, reclaim_ms: int) -> None:
+    def __init__(self, clock: Clock, *, queue_max: int, exits_reserved: int, reclaim_ms: int) -> None:
         self._clock, self._queue_max, self._reclaim_ms = clock, queue_max, reclaim_ms
+        self._others_max = queue_max - exits_reserved
         self._places = count(1)
         self._present: set[str] = set()
         self._waiting: dict[str, str] = {}
         self._taken: dict[str, _InHand] = {}
         self._arrived = asyncio.Event()
 
-    async def add(self, items: Sequence[str]) -> int:
-        """As many from the front as are now in the queue."""
-        for added, item in enumerate(items):
+    async def add(self, items: Sequence[str], *, exits: Collection[str] = ()) -> list[str]:
+        """Those that found no room."""
+        refused = []
+        for item in items:
             if item in self._present:
                 continue
-            if len(self._present) >= self._queue_max:
-                return added
+            if len(self._present) >= (self._queue_max if item in exits else self._others_max):
+                refused.append(item)
+                continue
             self._present.add(item)
             self._waiting[str(next(self._places))] = item
             self._arrived.set()
-        return len(items)
+        return refused
 
     async def take(self, max_items: int, *, wait_ms: int) -> list[Taken]:
         """Reclaimed items first, then waiting ones in their order."""
@@ -193,9 +196,11 @@ class MemoryShelf:
         """Nothing to let go of."""
 
 
-def memory_stores(clock: Clock, *, queue_max: int, reclaim_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> Stores:
+def memory_stores(
+    clock: Clock, *, queue_max: int, reclaim_ms: int, exits_reserved: int = 0, bounds: Bounds = DEFAULT_BOUNDS
+) -> Stores:
     """One store of each kind, shared by the tasks of one event loop and by nobody else."""
-    queue = MemoryQueue(clock, queue_max=queue_max, reclaim_ms=reclaim_ms)
+    queue = MemoryQueue(clock, queue_max=queue_max, exits_reserved=exits_reserved, reclaim_ms=reclaim_ms)
     dedup = MemoryDedup(clock, dedup_max=bounds.dedup_max, ttl_ms=bounds.dedup_ttl_ms)
     cache = MemoryCache(clock, cache_max=bounds.cache_max)
     wake_up = MemoryWakeUp(clock)

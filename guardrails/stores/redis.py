@@ -4,7 +4,7 @@ Time is the server's, one clock for all processes. The scripts themselves stand 
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
@@ -102,18 +102,21 @@ class Server:
 class RedisQueue:
     """`QueueStore`: a stream with a consumer group. Lists longer than VERB_KEYS_MAX go in several steps."""
 
-    def __init__(self, server: Server, *, queue_max: int, reclaim_ms: int) -> None:
+    def __init__(self, server: Server, *, queue_max: int, exits_reserved: int, reclaim_ms: int) -> None:
         self._server, self._queue_max, self._reclaim_ms = server, queue_max, reclaim_ms
+        self._others_max = queue_max - exits_reserved
 
-    async def add(self, items: Sequence[str]) -> int:
-        """As many from the front as are now in the queue."""
-        added = 0
+    async def add(self, items: Sequence[str], *, exits: Collection[str] = ()) -> list[str]:
+        """Those that found no room."""
+        refused: list[str] = []
+        among = frozenset(exits)
         for some in _portions(items, VERB_KEYS_MAX):
-            fitted = int(await self._server.run(ADD, QUEUE_KEYS, [self._queue_max, *some]))
-            added += fitted
-            if fitted < len(some):
-                break
-        return added
+            # Room that somebody freed between two steps is not for what stands behind one that was refused.
+            others_max = 0 if refused else self._others_max
+            pairs = [text for item in some for text in (item, int(item in among))]
+            places = await self._server.run(ADD, QUEUE_KEYS, [self._queue_max, others_max, *pairs])
+            refused += [some[int(place)] for place in places]
+        return refused
 
     async def take(self, max_items: int, *, wait_ms: int) -> list[Taken]:
         """Reclaimed items first, then waiting ones in their order."""
@@ -217,11 +220,19 @@ class RedisCounters:
         return int(found[0] or 0)
 
 
-def redis_stores(url: str, prefix: str, *, queue_max: int, reclaim_ms: int, bounds: Bounds = DEFAULT_BOUNDS) -> Stores:
+def redis_stores(
+    url: str,
+    prefix: str,
+    *,
+    queue_max: int,
+    reclaim_ms: int,
+    exits_reserved: int = 0,
+    bounds: Bounds = DEFAULT_BOUNDS,
+) -> Stores:
     """One store of each kind, shared by all processes with this prefix. Raises ValueError for an unreadable address."""
     server = Server(connect(url), prefix)
     return Stores(
-        queue=RedisQueue(server, queue_max=queue_max, reclaim_ms=reclaim_ms),
+        queue=RedisQueue(server, queue_max=queue_max, exits_reserved=exits_reserved, reclaim_ms=reclaim_ms),
         dedup=RedisDedup(server, dedup_max=bounds.dedup_max, ttl_ms=bounds.dedup_ttl_ms),
         cache=RedisCache(server, cache_max=bounds.cache_max),
         wake_up=RedisWakeUp(server),

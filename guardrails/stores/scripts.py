@@ -5,20 +5,27 @@ Time is the server's. Totals pass as text: Lua's numbers are exact only up to 2^
 
 # Key 1 is the stream, key 2 the set of the items in it; a room is free when its entry is deleted. If the server evicted
 # one of the two keys, the stream is right.
+# Answers the places, from 0, of the items that found no room: an exit (its flag is 1) has the whole bound, others less.
 ADD = """
-local stream, present, bound = KEYS[1], KEYS[2], tonumber(ARGV[1])
+local stream, present, bound, others = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 if redis.call('XLEN', stream) ~= redis.call('SCARD', present) then
   redis.call('DEL', present)
   for _, entry in ipairs(redis.call('XRANGE', stream, '-', '+')) do redis.call('SADD', present, entry[2][2]) end
 end
-for i = 2, #ARGV do
-  if redis.call('SISMEMBER', present, ARGV[i]) == 0 then
-    if redis.call('XLEN', stream) >= bound then return i - 2 end
-    redis.call('XADD', stream, '*', 'item', ARGV[i])
-    redis.call('SADD', present, ARGV[i])
+local size, refused = redis.call('XLEN', stream), {}
+for i = 3, #ARGV, 2 do
+  local item = ARGV[i]
+  if redis.call('SISMEMBER', present, item) == 0 then
+    if size >= (ARGV[i + 1] == '1' and bound or others) then
+      refused[#refused + 1] = (i - 3) / 2
+    else
+      redis.call('XADD', stream, '*', 'item', item)
+      redis.call('SADD', present, item)
+      size = size + 1
+    end
   end
 end
-return #ARGV - 1
+return refused
 """
 
 # Answers the newest id, behind which an arrival may be awaited, and id and item of each entry taken. All takers share

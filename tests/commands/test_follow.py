@@ -231,7 +231,7 @@ def test_clean_waits_until_engines_have_forgotten_the_configs(
             waited.append(seconds)
 
     monkeypatch.setattr("copytrading.management.commands.follow.SystemClock", Watching)
-    settings.COPY_TRADING_CONFIG_CACHE_MS = 1_000
+    settings.COPY_TRADING_CONFIG_REFRESH_MS = 1_000
     follow(LENA, "--followers", "1")
     follow("--clean")
     assert waited == []

@@ -17,7 +17,7 @@ from django.core.management.base import CommandError
 from django.db.models import Count
 
 from copytrading.management.commands.runsupervisor import SOURCES, Command, shard
-from copytrading.models import CopyTrade, Follower, Leader, ShardLease, Signal
+from copytrading.models import CopyTrade, Follower, Leader, ShardLease, ShardStandby, Signal
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
 from copytrading.sources.generator import MarketGenerator
 from copytrading.sources.silent import NOBODY_IS_HEARD
@@ -143,16 +143,52 @@ def test_after_kill_minus_nine_every_signal_is_decided_once_for_everybody(start:
 
 
 @on_database
-def test_a_second_supervisor_on_the_shard_refuses_and_the_first_goes_on(start: Start) -> None:
-    first = start("--rate", "1")
-    wait_until(first, lambda: ShardLease.objects.exclude(holder="").exists())
-    code, output, errors = finish(start("--rate", "1"))
-    assert (code, output) == (1, "")
-    assert errors.strip().splitlines()[-1] == "CommandError: shard 0/1 is held by another supervisor"
-    assert first.poll() is None
-    assert ShardLease.objects.get().term == 1
-    first.send_signal(signal.SIGTERM)
-    assert finish(first)[0] == 0
+def test_a_second_supervisor_stands_by_and_takes_over_within_ten_seconds_of_a_death(start: Start) -> None:
+    first = start("--rate", "10", COPY_TRADING_LEASE_TTL_S="8")
+    wait_until(first, lambda: CopyTrade.objects.filter(status="EXECUTED").exists())
+    second = start("--rate", "10", COPY_TRADING_LEASE_TTL_S="8")
+    wait_until(second, ShardStandby.objects.exists)
+    first.kill()
+    died_at = time.monotonic()
+    wait_until(second, lambda: CopyTrade.objects.filter(lease_term=2, status="EXECUTED").exists())
+    assert time.monotonic() - died_at < 10
+    second.send_signal(signal.SIGTERM)
+    code, _output, errors = finish(second)
+    assert code == 0 and errors.count("Standing by: the shard is held.") == 1
+
+
+@on_database
+def test_an_old_holder_that_wakes_up_writes_no_copy_and_ends(start: Start) -> None:
+    first = start("--rate", "20")
+    wait_until(first, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 10)
+    second = start("--rate", "0.01")
+    wait_until(second, ShardStandby.objects.exists)
+    first.send_signal(signal.SIGSTOP)
+    wait_until(second, lambda: ShardLease.objects.get().term == 2)
+    before = set(CopyTrade.objects.filter(lease_term=1).values_list("pk", flat=True))
+    first.send_signal(signal.SIGCONT)
+    code, _output, errors = finish(first)
+    assert code == 1 and "took the shard over" in errors.splitlines()[-1], errors[-3_000:]
+    assert set(CopyTrade.objects.filter(lease_term=1).values_list("pk", flat=True)) <= before
+    wait_until(second, is_settled)
+    copies = CopyTrade.objects.values_list("signal_id").annotate(number=Count("id")).order_by()
+    assert {number for _signal, number in copies} == {FOLLOWERS}
+    second.send_signal(signal.SIGTERM)
+    assert finish(second)[0] == 0
+
+
+@pytest.mark.postgres
+@on_database
+def test_the_number_of_shards_changes_without_two_owners_or_none(start: Start) -> None:
+    old = start("--rate", "5")
+    wait_until(old, lambda: ShardLease.objects.exclude(holder="").exists())
+    new = [start("--shard", f"{index}/2", "--rate", "0.01") for index in range(2)]
+    held = ShardLease.objects.exclude(holder="").order_by("shard").values_list("shard", "of")
+    wait_until(new[0], lambda: list(held.all()) == [(0, 2), (1, 2)])
+    wait_until(old, lambda: ShardStandby.objects.filter(of=1).exists())
+    for process in (*new, old):
+        process.send_signal(signal.SIGTERM)
+    assert [finish(process)[0] for process in (*new, old)] == [0, 0, 0]
 
 
 @on_database

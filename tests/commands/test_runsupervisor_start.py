@@ -103,8 +103,8 @@ def test_it_is_alive_before_it_holds_the_shard_and_ready_afterwards(start: Start
     port = free_port()
     process = start("--metrics-port", str(port), COPY_TRADING_LEASE_TTL_S="60")
     wait_until(process, lambda: ask(port, "/healthz")[0] == 200)
-    status, body = ask(port, "/readyz")
-    assert (status, json.loads(body)["lease"]) == (503, "not held")
+    wait_until(process, lambda: json.loads(ask(port, "/readyz")[1])["lease"] == "standing by")
+    assert ask(port, "/readyz")[0] == 503
     ShardLease.objects.update(holder="")
     wait_until(process, lambda: ask(port, "/readyz")[0] == 200)
     process.send_signal(signal.SIGTERM)

@@ -238,10 +238,77 @@ prewrite.record_events = lambda refusals, *, now: record(list(refusals)[1:], now
 decide.deviation_refusal = lambda *facts, **how: None
 """
 
+CONFIGS_READ_ONCE = """
+from copytrading.config_index import ConfigIndex
+from guardrails.queries import Switches
+refresh, paused = ConfigIndex._refresh, Switches.follower_paused
+async def once(self):
+    if self._refreshed_ms is None:
+        await refresh(self)
+    self._refreshed_ms = self._clock.monotonic_ms()
+ConfigIndex._refresh = once
+Switches.follower_paused = lambda self, follower: not paused(self, follower)
+"""
+
+
+DEDUP_BROKEN = """
+from copytrading.operations import signals
+from guardrails.stores import memory, redis
+async def forget(self, totals):
+    self._last = totals
+async def nothing(self, keys):
+    return [None for _key in keys]
+for store in (memory.MemoryDedup, redis.RedisDedup):
+    store.remember, store.known = forget, nothing
+increase = signals.increase
+zero = signals.ActedTotals(size_micros=0, notional_micros=0)
+signals.increase = lambda acted, seen, **how: increase(zero, seen, **how)
+"""
+
+QUEUE_WITHOUT_BOUND = """
+from guardrails.stores import memory, redis
+for store in (memory.MemoryQueue, redis.RedisQueue):
+    def roomy(self, *args, _init=store.__init__, **bounds):
+        _init(self, *args, **{**bounds, "queue_max": 10**6})
+    store.__init__ = roomy
+"""
+
+POOL_WITHOUT_BOUND = """
+from copytrading import pipeline, sending, wiring
+async def at_once(self, copies):
+    return None
+sending.Sender.room_for = at_once
+wiring.min = lambda *sizes: 1000
+pipeline.next_batch = lambda waiting, subscribers, *, copies_max, fan_out_max, _next=pipeline.next_batch: _next(
+    waiting[:1], subscribers, copies_max=copies_max
+)[0:1] + (_next(waiting[:1], subscribers, copies_max=copies_max)[1] + list(waiting[1:]),)
+"""
+
+SHARDS_WITHOUT_OWNERS = """
+from copytrading import queries
+from copytrading.operations import leases
+from copytrading.verification import sharing
+from copytrading.models import ShardLease
+sharing.shard_of = lambda wallet, of: 0
+queries.Shard.leader_ids = lambda self: None
+def given(*, shard, of, holder, ttl_s):
+    now = leases.database_now()
+    row, _new = ShardLease.objects.get_or_create(shard=shard, of=of)
+    ShardLease.objects.filter(pk=row.pk).update(holder=holder, expires_at=now)
+    return leases.Lease(shard=shard, of=of, holder=holder, term=row.term)
+sharing.acquire = given
+sharing.newer_count = lambda **_asked: 3
+"""
+
 
 @pytest.mark.parametrize(
     ("check", "sabotage", "failing"),
     [
+        pytest.param("dedup-shared", DEDUP_BROKEN, {0, 1, 2, 3}, id="dedup and totals"),
+        pytest.param("queue-backpressure", QUEUE_WITHOUT_BOUND, {0, 1, 2}, id="no bound"),
+        pytest.param("worker-pool", POOL_WITHOUT_BOUND, {0, 1}, id="no pool, no turns"),
+        pytest.param("shard-ownership", SHARDS_WITHOUT_OWNERS, {0, 1, 2, 3, 4, 5}, id="no owners"),
+        pytest.param("config-refresh", CONFIGS_READ_ONCE, set(range(7)), id="read once, pauses"),
         pytest.param("prewrite", WITHOUT_TOKENS_AND_TRIGGER, {2, 5, 7, 9}, id="tokens, trigger, totals, fees"),
         pytest.param("prewrite", WITHOUT_LEASE_AND_BUDGETS, {1, 3, 4, 6, 8}, id="hash, lease, budgets"),
         pytest.param("prewrite", BROKEN_ENGINE, set(range(10)), id="everything"),

@@ -270,7 +270,7 @@ def test_other_kinds_change_holdings_and_may_lack_a_condition(kind: str) -> None
     assert refusal(REDEEM | {"type": kind, "size": -1}).startswith("size ")
 
 
-@pytest.mark.parametrize("kind", ["REWARD", "MAKER_REBATE", "TAKER_REBATE", "CONVERSION", "TIP", "trade", ""])
+@pytest.mark.parametrize("kind", ["REWARD", "MAKER_REBATE", "TAKER_REBATE", "MIGRATION", "TIP", "trade", ""])
 def test_an_unknown_type_is_counted_and_stops_nothing(kind: str) -> None:
     assert parse_row({"type": kind}, source="data-api", place="p") == OtherAction(kind)
 

@@ -9,6 +9,17 @@ DELAYS = Spread([12.5] * 9 + [40.0])
 """Ten copies: nine took 12.5 ms, one took 40."""
 
 
+def source(name: str, *, fresh_ms: int | None = 400, lag_ms: int = 2_000, **counts: int) -> dict[str, Any]:
+    """What the engine tells of a source; its lag at the 95th percentile is twice the median."""
+    return {
+        "name": name,
+        "counts": counts,
+        "lag_p50_ms": lag_ms,
+        "lag_p95_ms": 2 * lag_ms,
+        "fresh_ms": fresh_ms,
+    }
+
+
 def tick(**fields: Any) -> int:
     """Publish a tick like the engine's; returns its sequence."""
     return publish("tick", payload(**fields))
@@ -37,5 +48,6 @@ def payload(**fields: Any) -> dict[str, Any]:
             "failed": {"NO_FILL": 7},
         },
         "newest": [],
+        "sources": [],
     }
     return told | fields

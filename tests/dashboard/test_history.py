@@ -5,7 +5,7 @@ from typing import Any
 
 from copytrading.dashboard.history import STAGES_S, WINDOW_S, History
 from copytrading.metrics import Spread
-from tests.dashboard.events import payload
+from tests.dashboard.events import payload, source
 from tests.doors import BEGINNING
 
 
@@ -58,3 +58,14 @@ def test_folding_leaves_the_events_as_they_are() -> None:
     told = payload()
     folded((0, told), (0.1, payload()))
     assert told == payload()
+
+
+def test_sources_are_kept_beside_a_newest_tick_that_does_not_tell_them() -> None:
+    history = History()
+    told = [source("data-api", accepted=3)]
+    history.add(BEGINNING, payload(sources=told))
+    silent = payload(queue=77)
+    del silent["sources"]
+    history.add(BEGINNING + timedelta(seconds=0.25), silent)
+    (newest,) = history.newest()
+    assert (newest["payload"]["queue"], newest["sources"]) == (77, {"at": BEGINNING, "told": told})

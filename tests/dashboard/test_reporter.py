@@ -10,10 +10,13 @@ from django.conf import settings
 from django.contrib.auth.models import User
 from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
+from prometheus_client import generate_latest
 
 from copytrading.metrics import CLASS_MS_MIN, CLASS_RATIO, STAGES, Spread, class_of
 from copytrading.models import DashboardEvent
-from copytrading.reporter import QUIET_MS
+from copytrading.reporter import EVERY_S, QUIET_MS
+from copytrading.signals import ACTIVITY_TRADES
+from copytrading.sources.stats import KINDS, SourceStats, SourceTold
 from tests.dashboard.events import payload
 from tests.dashboard.test_socket import hint, opened
 from tests.dashboard.webserver import WebServer
@@ -58,6 +61,62 @@ def test_delays_and_stages_are_those_of_the_interval(world: World) -> None:
         STAGES, 1
     )
     assert report(world)["delay"] == {"counts": {}, "max": 0.0}
+
+
+HEARD = SourceTold(
+    name=ACTIVITY_TRADES,
+    counts=dict.fromkeys(KINDS, 1_234_567_890),
+    lag_p50_ms=2_000.4,
+    lag_p95_ms=3_999.6,
+    fresh_ms=410.2,
+)
+
+
+def test_sources_are_told_with_their_totals(world: World) -> None:
+    world.engine.reporter.sources = lambda: [HEARD, SourceStats("a-source-without-data").told(0)]
+    assert report(world)["sources"] == [
+        {
+            "name": "activity-trades",
+            "counts": HEARD.counts,
+            "lag_p50_ms": 2_000,
+            "lag_p95_ms": 4_000,
+            "fresh_ms": 410,
+        },
+        {"name": "a-source-without-data", "counts": {}, "lag_p50_ms": 0, "lag_p95_ms": 0, "fresh_ms": None},
+    ]
+
+
+def test_sources_are_told_once_a_second_and_not_in_each_event(world: World) -> None:
+    world.engine.reporter.sources = lambda: [HEARD]
+    world.follower()
+    for number in range(12):
+        world.copy(world.row(tx=1 + number))
+        world.clock.advance(EVERY_S)
+        world.run(world.engine.reporter.run_once)
+    events = DashboardEvent.objects.order_by("sequence").values_list("payload", flat=True)
+    assert len(events) >= 12
+    assert 2 <= sum("sources" in event for event in events) <= 4
+
+
+def test_last_event_tells_the_sources_too(world: World) -> None:
+    report(world)
+    world.run(lambda: world.engine.reporter.run_once(always=True))
+    assert "sources" in DashboardEvent.objects.latest("sequence").payload
+
+
+def test_event_with_every_source_stays_small(world: World) -> None:
+    world.engine.reporter.sources = lambda: [HEARD] * 6
+    world.follower()
+    world.copy(world.row())
+    assert len(json.dumps(report(world))) < EVENT_BYTES_MAX
+
+
+def test_metrics_of_a_source_are_there_before_its_first_row() -> None:
+    SourceStats("a-source-that-hears-nothing")
+    exported = generate_latest().decode()
+    for kind in KINDS:
+        assert f'slipstream_source_rows_total{{kind="{kind}",source="a-source-that-hears-nothing"}} 0.0' in exported
+    assert 'slipstream_source_lag_milliseconds_count{source="a-source-that-hears-nothing"} 0.0' in exported
 
 
 def test_bounds_stand_beside_the_gauges(world: World) -> None:

@@ -56,8 +56,15 @@ class OnRedis:
         self.client = connect(url)
         self._opened: list[Stores] = []
 
-    def stores(self, *, queue_max: int = 10, bounds: Bounds = ROOMY) -> Stores:
-        stores = redis_stores(self.url, self.prefix, queue_max=queue_max, reclaim_ms=RECLAIM_MS, bounds=bounds)
+    def stores(self, *, queue_max: int = 10, exits_reserved: int = 0, bounds: Bounds = ROOMY) -> Stores:
+        stores = redis_stores(
+            self.url,
+            self.prefix,
+            queue_max=queue_max,
+            exits_reserved=exits_reserved,
+            reclaim_ms=RECLAIM_MS,
+            bounds=bounds,
+        )
         self._opened.append(stores)
         return stores
 
@@ -198,7 +205,7 @@ async def test_flushed_queue_works_on_and_takes_items_again(world: OnRedis, admi
     admin.flushall()
     await queue.done(receipts(lost))
     assert await queue.take(1, wait_ms=0) == []
-    assert await queue.add(["1", "2"]) == 2
+    assert await queue.add(["1", "2"]) == []
     assert items(await queue.take(9, wait_ms=0)) == ["1", "2"]
     assert await queue.size() == 2
 
@@ -257,7 +264,7 @@ async def test_half_evicted_queue_neither_swallows_nor_doubles(
     queue = world.stores().queue
     await queue.add(["1", "2"])
     admin.delete(f"{PREFIX}:{evicted}")
-    assert await queue.add(["2", "1"]) == 2
+    assert await queue.add(["2", "1"]) == []
     assert sorted(items(await queue.take(9, wait_ms=0))) == ["1", "2"]
     assert await queue.size() == 2
 
@@ -289,7 +296,7 @@ async def test_done_item_leaves_nothing_behind(world: OnRedis, admin: "redis.Red
 
 async def test_processes_share_queue_counters_and_bell(world: OnRedis) -> None:
     one, other = world.stores(queue_max=1), world.stores(queue_max=1)
-    assert (await one.queue.add(["1"]), await other.queue.add(["2"])) == (1, 0)
+    assert (await one.queue.add(["1"]), await other.queue.add(["2"])) == ([], ["2"])
     assert (await one.counters.add("a", 1, MINUTE_MS), await other.counters.add("a", 1, MINUTE_MS)) == (1, 2)
     waiter = asyncio.create_task(one.wake_up.wait("a", LONG_MS))
     await world.until_waiting()

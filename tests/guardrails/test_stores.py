@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -51,8 +52,8 @@ class InMemory:
     def __init__(self) -> None:
         self.clock = HeldClock()
 
-    def stores(self, *, queue_max: int = 10, bounds: Bounds = ROOMY) -> Stores:
-        return memory_stores(self.clock, queue_max=queue_max, reclaim_ms=RECLAIM_MS, bounds=bounds)
+    def stores(self, **how: Any) -> Stores:
+        return memory_stores(self.clock, reclaim_ms=RECLAIM_MS, **{"queue_max": 10, "bounds": ROOMY, **how})
 
     async def pass_ms(self, ms: int) -> None:
         self.clock.advance(ms / 1000)
@@ -100,35 +101,49 @@ def queue(stores: Stores) -> QueueStore:
 
 
 async def test_items_come_in_the_order_they_were_added(queue: QueueStore) -> None:
-    assert await queue.add(["3", "1"]) == 2
-    assert await queue.add(["2"]) == 1
+    assert await queue.add(["3", "1"]) == []
+    assert await queue.add(["2"]) == []
     assert items(await queue.take(2, wait_ms=0)) == ["3", "1"]
     assert items(await queue.take(2, wait_ms=0)) == ["2"]
     assert await queue.take(2, wait_ms=0) == []
 
 
-async def test_add_stops_at_the_bound_and_says_where(backend: Backend) -> None:
+async def test_add_stops_at_the_bound_and_says_what_it_refused(backend: Backend) -> None:
     queue = backend.stores(queue_max=3).queue
-    assert await queue.add(["1", "2"]) == 2
-    assert await queue.add(["3", "4", "5"]) == 1
-    assert await queue.add(["4"]) == 0
+    assert await queue.add(["1", "2"]) == []
+    assert await queue.add(["3", "4", "5"]) == ["4", "5"]
+    assert await queue.add(["4"]) == ["4"]
     assert items(await queue.take(9, wait_ms=0)) == ["1", "2", "3"]
+
+
+async def test_exits_find_room_where_others_are_refused(backend: Backend) -> None:
+    queue = backend.stores(queue_max=4, exits_reserved=2).queue
+    assert await queue.add(["1", "2", "3", "x", "4"], exits={"x"}) == ["3", "4"]
+    assert await queue.add(["y", "z"], exits={"y", "z"}) == ["z"]
+    assert items(await queue.take(9, wait_ms=0)) == ["1", "2", "x", "y"]
+
+
+async def test_room_kept_for_exits_is_not_given_to_others_when_it_is_free(backend: Backend) -> None:
+    queue = backend.stores(queue_max=3, exits_reserved=1).queue
+    assert await queue.add(["1", "2", "1", "3"]) == ["3"]
+    await queue.done(receipts(await queue.take(1, wait_ms=0)))
+    assert await queue.add(["3", "4"]) == ["4"]
 
 
 async def test_taken_item_needs_its_room_until_it_is_done(backend: Backend) -> None:
     queue = backend.stores(queue_max=1).queue
     await queue.add(["1"])
     taken = await queue.take(1, wait_ms=0)
-    assert (await queue.size(), await queue.add(["2"])) == (1, 0)
+    assert (await queue.size(), await queue.add(["2"])) == (1, ["2"])
     await queue.done(receipts(taken))
-    assert (await queue.size(), await queue.add(["2"])) == (0, 1)
+    assert (await queue.size(), await queue.add(["2"])) == (0, [])
 
 
 async def test_present_item_counts_as_added_and_is_there_once(backend: Backend) -> None:
     queue = backend.stores(queue_max=3).queue
     await queue.add(["1", "2"])
     taken = await queue.take(1, wait_ms=0)
-    assert await queue.add(["2", "1", "3", "1", "4"]) == 4
+    assert await queue.add(["2", "1", "3", "1", "4"]) == ["4"]
     assert await queue.size() == 3
     await queue.done(receipts(taken))
     assert items(await queue.take(9, wait_ms=0)) == ["2", "3"]
@@ -137,7 +152,7 @@ async def test_present_item_counts_as_added_and_is_there_once(backend: Backend) 
 async def test_done_item_may_come_again(queue: QueueStore) -> None:
     await queue.add(["1"])
     await queue.done(receipts(await queue.take(1, wait_ms=0)))
-    assert await queue.add(["1"]) == 1
+    assert await queue.add(["1"]) == []
     assert items(await queue.take(1, wait_ms=0)) == ["1"]
 
 
@@ -232,24 +247,25 @@ async def test_two_takers_never_hold_the_same_item(backend: Backend) -> None:
 
 async def test_racing_adders_do_not_pass_the_bound(backend: Backend) -> None:
     queue = backend.stores(queue_max=50).queue
-    added = await asyncio.gather(*(queue.add([f"{each}-{n}" for n in range(7)]) for each in range(20)))
-    assert (sum(added), await queue.size()) == (50, 50)
+    refused = await asyncio.gather(*(queue.add([f"{each}-{n}" for n in range(7)]) for each in range(20)))
+    assert (sum(map(len, refused)), await queue.size()) == (20 * 7 - 50, 50)
 
 
 async def test_long_lists_keep_order_and_bound(backend: Backend) -> None:
     queue = backend.stores(queue_max=2_200).queue
     offered = [str(each) for each in range(2_500)]
-    assert await queue.add(offered) == 2_200
+    assert await queue.add(offered) == offered[2_200:]
     taken = [each for _ in range(3) for each in await queue.take(900, wait_ms=0)]
     assert items(taken) == offered[:2_200]
     await queue.done(receipts(taken))
     assert await queue.size() == 0
 
 
-async def test_what_did_not_fit_hides_what_comes_behind_it(backend: Backend) -> None:
-    queue = backend.stores(queue_max=1).queue
+async def test_long_list_finds_room_for_its_exits_and_what_is_there_behind_what_was_refused(backend: Backend) -> None:
+    queue, others = backend.stores(queue_max=3, exits_reserved=1).queue, [str(each) for each in range(VERB_KEYS_MAX)]
     await queue.add(["present"])
-    assert await queue.add([*(str(each) for each in range(VERB_KEYS_MAX)), "present"]) == 0
+    assert await queue.add([*others, "present", "x", "y"], exits={"x", "y"}) == [*others[1:], "y"]
+    assert items(await queue.take(9, wait_ms=0)) == ["present", "0", "x"]
 
 
 async def test_nothing_is_known_of_a_new_key(stores: Stores) -> None:
@@ -375,7 +391,7 @@ async def test_clear_forgets_everything(stores: Stores) -> None:
     assert (await stores.dedup.known(["a"]), await stores.cache.get("a")) == ([None], None)
     assert (await stores.wake_up.wait("a", 0), await stores.counters.read("a")) == (False, 0)
     await stores.queue.done(receipts(old))
-    assert await stores.queue.add(["1"]) == 1
+    assert await stores.queue.add(["1"]) == []
 
 
 async def _cancelled(task: asyncio.Task[list[Taken]]) -> None:

@@ -169,7 +169,7 @@ def _engines_run() -> bool:
 
 async def _until_forgotten(clock: Clock) -> None:
     """Until no engine has the configs in its cache: a copy for a config that is gone would end its process."""
-    await clock.sleep((settings.COPY_TRADING_CONFIG_CACHE_MS + MARGIN_MS) / 1_000)
+    await clock.sleep((settings.COPY_TRADING_CONFIG_REFRESH_MS + MARGIN_MS) / 1_000)
 
 
 def _scaled(text: str, scale: int, *, most: int, what: str) -> int:

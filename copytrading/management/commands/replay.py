@@ -16,7 +16,8 @@ from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.signals import LeaderAction
 from copytrading.sources.files import UnreadableFile
 from copytrading.sources.replay import Pace, ReplayFile, ReplaySource, load_files
-from copytrading.wiring import Choices, build_supervisor
+from copytrading.wiring import build_supervisor
+from copytrading.wiring_choices import Choices
 from execution.books import BookError
 from execution.quotes import RecordedBooks, read_snapshots
 from ledger.system import SystemClock

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +25,13 @@ from copytrading.sources.replay import Pace, ReplaySource, load_files
 from copytrading.sources.silent import SilentSource
 from copytrading.supervisor import Engine, Source, Supervisor
 from copytrading.vitals import PortTaken, Vitals, VitalsServer
-from copytrading.wiring import Choices, build_stores, build_supervisor, refuse_unsafe_shards
+from copytrading.wiring import build_stores, build_supervisor
+from copytrading.wiring_choices import Choices, refuse_unsafe_shards
+from copytrading.wiring_hearing import build_live_supervisor
 from ledger.system import SeededRandomness, SystemClock
 
 SHARDS_MAX = 256
-SOURCES = ("none", "generator", "replay")
+SOURCES = ("live", "none", "generator", "replay")
 
 EXPECTED = (ImproperlyConfigured, LeaseHeldByAnother, PortTaken, SelfTestFailed, UnreadableFile, ValueError)
 """What ends the command with its own sentence."""
@@ -59,10 +62,10 @@ class Command(BaseCommand):
         parser.add_argument(
             "--source",
             choices=SOURCES,
-            default="none",
-            help="of new signals. none (default): hear nobody, work off what the database holds; generator: a made-up "
-            "market, which writes its own leaders and signals into the database; replay: the files of --file at their "
-            "original times",
+            default="live",
+            help="of new signals. live (default): the venue, by the sources that the settings choose; none: hear "
+            "nobody, work off what the database holds; generator: a made-up market, which writes its own leaders and "
+            "signals into the database; replay: the files of --file at their original times",
         )
         parser.add_argument("--file", type=Path, action="append", default=[], help="with --source replay; repeatable")
         parser.add_argument("--seed", type=int, default=1, help="of the generator and the paper venue (default 1)")
@@ -83,7 +86,10 @@ class Command(BaseCommand):
                 self._test()
             if settings.SUPERVISOR_SELFTEST_EXIT:
                 return
-            drained, report = self._run(options)
+            drained, report, engine = self._run(options)
+            while engine.lease.outdated:
+                # Handed over to a newer number of shards: this process waits behind it, and is not restarted into it.
+                drained, report, engine = self._run(options, since=engine.lease.since)
         except EXPECTED as error:
             raise CommandError(str(error)) from None
         except BaseExceptionGroup as group:
@@ -100,24 +106,29 @@ class Command(BaseCommand):
         took_ms = run_selftest(SelfTestDoors(seconds_max=settings.SUPERVISOR_SELFTEST_MAX_S))
         log.info("The self-test passed; nothing of it was written.", action="selftest", milliseconds=took_ms)
 
-    def _run(self, options: dict[str, Any]) -> tuple[bool, dict[str, Any]]:
+    def _run(self, options: dict[str, Any], *, since: datetime | None = None) -> tuple[bool, dict[str, Any], Engine]:
         index, of = options["shard"]
         generator = MarketGenerator(options["seed"], SeededRandomness(options["seed"]), rate=options["rate"])
         generated = options["source"] == "generator"
-        engine, supervisor = build_supervisor(
-            Choices(
-                shard=index,
-                of=of,
-                live=options["source"] != "replay",
-                dry_run=options["dry_run"],
-                remember=options["json"],
-                seed=options["seed"],
-                quotes=GeneratedQuotes(generator, SystemClock()) if generated else None,
-            )
+        choices = Choices(
+            shard=index,
+            of=of,
+            live=options["source"] != "replay",
+            dry_run=options["dry_run"],
+            remember=options["json"],
+            seed=options["seed"],
+            quotes=GeneratedQuotes(generator, SystemClock()) if generated else None,
+            stands_by=True,
+            since=since,
         )
+        if options["source"] == "live":
+            engine, supervisor, hearing = build_live_supervisor(choices)
+            with self._watched(_port(options), engine, supervisor):
+                return *run_engine(engine, supervisor, lambda: hearing, stop_after_s=options["seconds"]), engine
+        engine, supervisor = build_supervisor(choices)
         with self._watched(_port(options), engine, supervisor):
             source = self._source(options, generator, engine)
-            return run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"])
+            return *run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"]), engine
 
     def _source(self, options: dict[str, Any], generator: MarketGenerator, engine: Engine) -> Source:
         if options["source"] == "generator":
@@ -134,7 +145,12 @@ class Command(BaseCommand):
         shard = engine.lease.shard
         stores = (lambda: build_stores(engine.clock, shard=shard.index, of=shard.of)) if settings.REDIS_URL else None
         examination = Examination(engine.database, engine.clock, stores=stores)
-        supervisor.vitals = Vitals(engine.clock, examination, holds_shard=engine.lease.trusted)
+        supervisor.vitals = Vitals(
+            engine.clock,
+            examination,
+            holds_shard=engine.lease.trusted,
+            stands_by=lambda: engine.lease.waiting,
+        )
         with VitalsServer(supervisor.vitals, port):
             yield
 

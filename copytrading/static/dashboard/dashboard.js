@@ -4,6 +4,7 @@ import { Chart, sparkline } from "./chart.js";
 import { ago, at, bars, breakers, milliseconds, number, outcomes, rate, shards, switches, text, timeOfDay, waiting } from "./draw.js";
 import { Link } from "./link.js";
 import { Picture, countOf, ended, gauge, percentile } from "./picture.js";
+import * as sources from "./sources.js";
 import { StoryDialog } from "./story.js";
 import * as trades from "./trades.js";
 
@@ -203,6 +204,7 @@ function draw() {
   shards(at("shards"), picture.status.shards, { now: picture.now(), gauges: picture.gauges().gauges });
   breakers(at("breakers"), picture.status.breakers, picture.now());
   waiting(at("waiting"), picture.status.waiting, { now: picture.now(), url: page.copiesUrl });
+  sources.draw(picture.sources());
   const still = holdList();
   if (performance.now() - chartedAt >= CHARTS_MS && !document.hidden) {
     chartedAt = performance.now();

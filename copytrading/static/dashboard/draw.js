@@ -90,6 +90,15 @@ function row(title, [state, word], detail) {
   return make("li", {}, make("b", {}, title), make("span", { className: `chip ${state}` }, word), make("span", { className: "detail" }, detail));
 }
 
+// What is out of the ordinary with a shard, in words.
+export function conditions({ stream_degraded: degraded, shedding_level: level, queue_down: down }) {
+  return [
+    degraded ? "Stream degraded: polling faster" : "",
+    level ? `Load is shed, step ${level}` : "",
+    down ? "Queue down: signals taken from the database" : "",
+  ].filter(Boolean);
+}
+
 export function shards(list, found, { now, gauges }) {
   const items = found.map((shard) => {
     const silent = ago(now - Date.parse(shard.heartbeat_at));
@@ -97,7 +106,10 @@ export function shards(list, found, { now, gauges }) {
     const who = shard.holder ? `${shard.holder}, term ${shard.term}` : `term ${shard.term}`;
     const load = shard.held ? gauges[shard.shard] : null;
     const work = load ? ` · ${number(load.queue ?? 0)} queued, ${number(load.in_flight ?? 0)} in flight` : "";
-    return row(`Shard ${shard.shard}`, state, `${who} · heartbeat ${silent} ago${work}`);
+    const configs = load && "configs" in load ? ` · ${number(load.configs)} configs` : "";
+    const item = row(`Shard ${shard.shard}`, state, `${who} · heartbeat ${silent} ago${work}${configs}`);
+    item.append(...conditions(load ?? {}).map((words) => make("span", { className: "chip skipped condition" }, words)));
+    return item;
   });
   fill(list, items.length ? items : [make("li", { className: "empty" }, "No supervisor has run yet.")]);
 }

@@ -6,7 +6,7 @@ const ALIVE_MS = 10_000; // a shard that said nothing for so long has no gauges
 const TRADES_MAX = 25;
 const CLASS_RATIO = 1.1; // metrics.py: class n of a spread ends at this to the power of n
 const COUNTS = ["copies", "skipped", "failed"];
-const GAUGES = ["queue", "in_flight", "queue_max", "in_flight_max"];
+const GAUGES = ["queue", "in_flight", "queue_max", "in_flight_max", "stream_degraded", "shedding_level", "queue_down", "configs"];
 export const ENDED = ["EXECUTED", "SKIPPED", "FAILED"];
 
 export const sum = (numbers) => numbers.reduce((total, number) => total + number, 0);
@@ -68,6 +68,7 @@ export class Picture {
   clear() {
     this.seconds = new Map();
     this.newestTicks = new Map();
+    this.sourcesOf = new Map(); // shard -> what its sources had delivered when it last told so
     this.trades = new Map();
     this.newestAt = null;
   }
@@ -78,7 +79,10 @@ export class Picture {
     this.status = null;
     this.heard(state.status, state.now);
     for (const tick of state.history) this.fold(Date.parse(tick.at), tick);
-    for (const { at, payload } of state.shards) this.last(Date.parse(at), payload);
+    for (const { at, payload, sources } of state.shards) {
+      this.last(Date.parse(at), payload);
+      if (sources) this.sourced(Date.parse(sources.at), payload.shard, sources.told);
+    }
     this.told(state.newest);
   }
 
@@ -94,6 +98,7 @@ export class Picture {
     if (event.kind !== "tick") return;
     this.fold(at, event.payload);
     this.last(at, event.payload);
+    if (event.payload.sources) this.sourced(at, event.payload.shard, event.payload.sources);
   }
 
   fold(at, tick) {
@@ -158,6 +163,30 @@ export class Picture {
     const all = [...this.newestTicks.values()];
     const alive = all.filter((tick) => tick.at > this.now() - ALIVE_MS);
     return { gauges: Object.fromEntries((alive.length ? alive : all).map((tick) => [tick.shard, gaugesOf(tick)])) };
+  }
+
+  sourced(at, shard, told) {
+    this.sourcesOf.set(shard, { at, told });
+  }
+
+  // Every source over all shards: its counts add up, of lag and silence the worst stays. `freshMs` is null before the
+  // first data; a shard that says nothing counts as long as no other one speaks.
+  sources() {
+    const shards = [...this.sourcesOf.values()];
+    const alive = shards.filter(({ at }) => at > this.now() - ALIVE_MS);
+    const found = new Map();
+    for (const shard of shards) {
+      for (const { name, counts, lag_p50_ms: p50, lag_p95_ms: p95, fresh_ms: fresh } of shard.told) {
+        if (!found.has(name)) found.set(name, { name, counts: {}, p50: 0, p95: 0, freshMs: null });
+        const source = found.get(name);
+        addCounts(source.counts, counts);
+        if (alive.length && !alive.includes(shard)) continue;
+        source.p50 = Math.max(source.p50, p50);
+        source.p95 = Math.max(source.p95, p95);
+        if (fresh !== null) source.freshMs = Math.max(source.freshMs ?? 0, fresh + this.now() - shard.at);
+      }
+    }
+    return [...found.values()];
   }
 
   totals() {
