@@ -124,7 +124,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     pipeline = _pipeline(choices, doors, core, queue=queue)
     shedder = Shedder(database, clock, shard=core.lease.shard, settings=shed_settings(choices), queue=queue)
     shedder.fan_outs = [pipeline]
-    reporter = _reporter(choices, doors, core)
+    reporter = _reporter(choices, doors, core, queue=queue, shedder=shedder)
     return Engine(
         clock=clock,
         database=database,
@@ -264,7 +264,7 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core, *, queue: Signa
     )
 
 
-def _reporter(choices: Choices, doors: EngineDoors, core: _Core) -> Reporter:
+def _reporter(choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue, shedder: Shedder) -> Reporter:
     reporter = Reporter(
         doors.database,
         doors.clock,
@@ -279,6 +279,9 @@ def _reporter(choices: Choices, doors: EngineDoors, core: _Core) -> Reporter:
             "in_flight": core.sender.in_flight,
             "in_flight_max": settings.SUPERVISOR_WORKER_POOL_SIZE,
             "queue_max": settings.SUPERVISOR_QUEUE_MAX_SIZE,
+            "queue_down": int(queue.down),
+            "shedding_level": int(shedder.load.level),
+            "configs": len(core.configs),
         }
         try:
             return {**told, "queue": await doors.stores.queue.size()}

@@ -1,6 +1,6 @@
 """The composition root's other half: what the live sources are made of, from the settings."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from copytrading.hearing import Hearing, Switched
-from copytrading.hybrid import HybridTerms, Races, SignalMode
+from copytrading.hybrid import Health, HybridTerms, Races, SignalMode
 from copytrading.leader_positions import LeaderPositions, PositionDoors, PositionSettings
 from copytrading.leader_roll import LeaderRoll
 from copytrading.modes import RacingSink, StreamWatch, Watched
@@ -43,6 +43,8 @@ from execution.rpc import Rpc, RpcSettings, read_urls
 from execution.sockets import Sockets, WebSockets
 from guardrails.stores.base import CounterStore
 from ledger.system import SystemClock
+
+Gauges = Callable[[], Awaitable[dict[str, int]]]
 
 MARKET_EVENTS = "market-events"
 
@@ -108,6 +110,7 @@ def build_hearing(engine: Engine, network: Network, doors: EngineDoors) -> Heari
     engine.intake.holds = engine.lease.held
     hearing = Hearing(running, engine.clock, stats=parts.stats, close=network.close)
     engine.reporter.sources = hearing.told
+    engine.reporter.gauges = parts.with_stream(engine.reporter.gauges)
     return hearing
 
 
@@ -144,6 +147,7 @@ class _Parts:
         self._mode = SignalMode(settings.COPY_TRADING_SIGNAL_MODE)
         self._leaders, self._heard = HeardLeaders(), Heard()
         self._races = Races(lag_max_ms=settings.COPY_TRADING_WS_LAG_MAX_MS)
+        self._stream_watch: StreamWatch | None = None
         self.stats: dict[str, SourceStats] = {}
         self.other_places = other_places(str(settings.CHAIN_ID))
         sink = RacingSink(engine.intake, engine.clock, self._races)
@@ -155,6 +159,16 @@ class _Parts:
             late_after_s=settings.COPY_TRADING_STALE_AFTER_S,
             heard=self._heard,
         )
+
+    def with_stream(self, gauges: Gauges) -> Gauges:
+        """The engine's gauges, and whether the stream is to be relied upon."""
+
+        async def more() -> dict[str, int]:
+            watch = self._stream_watch
+            degraded = watch is not None and watch.state.health is Health.DEGRADED
+            return {**await gauges(), "stream_degraded": int(degraded)}
+
+        return more
 
     def always(self) -> list[Source]:
         """Whom to hear, and what they hold."""
@@ -185,7 +199,8 @@ class _Parts:
                     url=settings.COPY_TRADING_WS_URL, filter_by_address=settings.COPY_TRADING_WS_FILTER_BY_ADDRESS
                 ),
             )
-            found += [activity, self._watch(activity, matched, poller)]
+            self._stream_watch = self._watch(activity, matched, poller)
+            found += [activity, self._stream_watch]
         if settings.COPY_TRADING_ENABLE_MARKET_EVENTS:
             found += self._market_events()
         return found
