@@ -217,9 +217,9 @@ outcomes.give_back_budgets = lambda moves: None
 
 BROKEN_ENGINE = """
 from copytrading.pipeline import Pipeline
-def broken(self, signal_ids):
+def broken(self, waiting):
     raise RuntimeError("The pipe has burst.\\nIn two lines.")
-Pipeline.process = broken
+Pipeline._decide_next = broken
 """
 
 EVENTS_ONE_BY_ONE = """

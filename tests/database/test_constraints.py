@@ -16,6 +16,7 @@ from copytrading.models import (
     CopyTradeArchive,
     LeaderPosition,
     ShardLease,
+    ShardStandby,
     SignalCursor,
     SignalSourceTotal,
     Standing,
@@ -284,6 +285,7 @@ CHECKS: list[Any] = [
     ("trade_numbers_sane", lambda: CopyTradeFactory(fee_micros=-1)),
     # running
     ("lease_shard_in_range", lambda: ShardLease.objects.create(shard=1, of=1)),
+    ("standby_shard_in_range", lambda: ShardStandby.objects.create(holder="h", shard=1, of=1, since=BEGINNING)),
 ]
 
 UNIQUES: list[tuple[str, Callable[[], object]]] = [
