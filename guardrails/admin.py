@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from unfold.contrib.filters.admin import DropdownFilter
 
 from guardrails.intents import Reason
-from guardrails.models import Breaker, Budget, GuardrailEvent, Scope, Switch
+from guardrails.models import Breaker, Budget, GuardrailEvent, Scope, Switch, words_of
 from guardrails.pauses import SwitchName, overrule_breakers, throw_switches
 from guardrails.permissions import OVERRULE, SET_LIMITS, THROW, may_throw
 from guardrails.texts import amount_text
@@ -139,6 +139,7 @@ INCIDENTS = tuple(
         Reason.NO_SUBSCRIBERS,
         Reason.HISTORY_MISSED,
         Reason.DEAD_LETTER,
+        Reason.PURGED,
         Reason.QUEUE_FULL,
         Reason.QUEUE_DOWN,
         Reason.QUEUE_BACK,
@@ -179,7 +180,7 @@ class ReasonFilter(DropdownFilter):  # type: ignore[misc]  # published without t
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
         """Every reason that there is."""
-        return [(reason.value, reason.value.capitalize().replace("_", " ")) for reason in Reason]
+        return [(reason.value, words_of(reason.value)) for reason in Reason]
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:  # noqa: ARG002  (Django's own)
         """By the index on the reason."""
@@ -213,7 +214,9 @@ class BudgetAdmin(RecordAdmin):
 def _overruling(to: Breaker.State, title: str, question: str) -> BulkAction:
     def overrule(rows: Sequence[Breaker], who: str, why: str) -> Done:
         changed = overrule_breakers([row.pk for row in rows], to=to, who=who, why=why, now=database_now())
-        left = tuple(f"{row} is {row.state}, and was left so." for row in rows if row.pk not in changed)
+        left = tuple(
+            f"{row} is {words_of(row.state).lower()}, and was left so." for row in rows if row.pk not in changed
+        )
         return Done(changed=len(changed), refused=left)
 
     return BulkAction(

@@ -14,6 +14,16 @@ class Scope(models.TextChoices):
     FOLLOWER = "FOLLOWER"
 
 
+def words_of(code: str) -> str:
+    """A code as people write it: DRY_RUN is 'Dry run'."""
+    return code.capitalize().replace("_", " ")
+
+
+def whom(scope: str, key: str) -> str:
+    """Whom a row concerns, in words: 'everything', 'leader 7'."""
+    return "everything" if scope == Scope.GLOBAL else f"{scope.lower()} {key}"
+
+
 class SpendingLimits(models.Model):
     """Four optional bounds on what is bought in an hour and in a UTC day; empty is no bound.
 
@@ -52,7 +62,7 @@ class Budget(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.scope} {self.key} {self.period} from {self.starts_at:%Y-%m-%d %H:%M}"
+        return f"{words_of(self.period)} of {whom(self.scope, self.key)} from {self.starts_at:%Y-%m-%d %H:%M}"
 
 
 class Switch(models.Model):
@@ -83,7 +93,7 @@ class Switch(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.scope} {self.key}".strip()
+        return f"{words_of(self.kind)} of {whom(self.scope, self.key)}"
 
 
 class GuardrailEvent(models.Model):
@@ -106,7 +116,7 @@ class GuardrailEvent(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.reason
+        return words_of(self.reason)
 
 
 class Breaker(models.Model):
@@ -152,4 +162,4 @@ class Breaker(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.scope} {self.key}".strip()
+        return f"{words_of(self.kind)} breaker for {whom(self.scope, self.key)}"

@@ -65,7 +65,7 @@ def test_one_refusal_too_many_opens_it_and_later_copies_are_skipped(world: World
     assert (trade.status, reasons(trade), len(venue.submitted)) == ("SKIPPED", HELD, 1)
     assert (row().state, row().version, row().opened_at) == ("OPEN", 1, world.clock.now())
     assert row().why == "1 of the last 1 orders were refused, which is more than 80 %."
-    assert incidents() == [("BREAKER_OPENED", "FAILURE_RATE GLOBAL")]
+    assert incidents() == [("BREAKER_OPENED", "Failure rate breaker for everything")]
 
 
 def test_a_lost_answer_opens_the_other_one(world: World, venue: ScriptedVenue) -> None:
@@ -122,7 +122,7 @@ def test_half_open_only_its_probes_leave_and_a_good_one_closes_it(world: World, 
     assert sorted(trade.status for trade in probes) == ["EXECUTED", "FAILED", "FAILED"]
     assert [reasons(trade) for trade in probes if trade.status == "FAILED"] == [HELD, HELD]
     assert (row().state, row().why) == ("CLOSED", "All 1 probes were good.")
-    assert incidents()[-1] == ("BREAKER_CLOSED", "FAILURE_RATE GLOBAL")
+    assert incidents()[-1] == ("BREAKER_CLOSED", "Failure rate breaker for everything")
     assert last(world, tx=3).status == "EXECUTED"
 
 
@@ -169,7 +169,7 @@ def test_a_person_opens_it_and_it_stays_open(world: World, venue: ScriptedVenue)
     world.clock.advance(86_400)
 
     assert reasons(last(world, tx=2)) == HELD
-    assert incidents() == [("BREAKER_OPENED", "FAILURE_RATE GLOBAL")]
+    assert incidents() == [("BREAKER_OPENED", "Failure rate breaker for everything")]
 
 
 def test_a_state_that_does_not_exist_is_refused(world: World) -> None:

@@ -56,7 +56,7 @@ async def test_two_engines_that_open_it_together_write_one_row_and_one_incident(
     await one.save()
     await two.save()
 
-    assert outside_loop(incidents) == [("BREAKER_OPENED", "FAILURE_RATE GLOBAL")]
+    assert outside_loop(incidents) == [("BREAKER_OPENED", "Failure rate breaker for everything")]
     assert outside_loop(row).version == 1
     assert two.state(Kind.FAILURE_RATE) is State.OPEN
 

@@ -7,7 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from copytrading.explain import finding
+from copytrading.explain import finding, reasons
 
 PERSON = ("name", "wallet__exact")
 BOTH_PEOPLE = tuple(f"{who}__{column}" for who in ("follower", "leader") for column in PERSON)
@@ -18,12 +18,12 @@ def among_newest(column: str, values: Sequence[str]) -> type[admin.SimpleListFil
     """A filter by a column without an index, among the newest rows."""
 
     class AmongNewest(admin.SimpleListFilter):
-        title = f"{column} (newest {finding.NEWEST_KEYS:,})"
+        title = f"{column.replace('_', ' ')} (newest {finding.NEWEST_KEYS:,})"
         parameter_name = column
 
         def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
             """The known values; the table is not asked."""
-            return [(value, value) for value in values]
+            return [(value, reasons.title(value)) for value in values]
 
         def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:  # noqa: ARG002
             """Among the newest keys."""

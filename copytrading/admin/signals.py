@@ -7,6 +7,7 @@ from copytrading.admin.lists import among_newest
 from copytrading.explain import finding
 from copytrading.models import LeaderPosition, Signal, SignalCursor, SignalGroup, SignalSourceTotal
 from copytrading.operations.bulk import retry_signals
+from copytrading.signals import ActionKind
 from ledger.admin import RecordAdmin, dollars, moments_of, price, shares, short, titled
 from ledger.admin.actions import BulkAction, bulk_action
 from ledger.admin.lists import by_person
@@ -50,7 +51,7 @@ class SignalAdmin(RecordAdmin):
         moments_of("detected_at"),
         ("leader", AutocompleteSelectFilter),
         among_newest("side", ("BUY", "SELL")),
-        among_newest("dropped_reason", ("DEAD_LETTER", "NO_SUBSCRIBERS")),
+        among_newest("dropped_reason", ("DEAD_LETTER", "PURGED", "NO_SUBSCRIBERS")),
     )
     list_filter_submit = True
     list_select_related = ("leader",)
@@ -58,6 +59,7 @@ class SignalAdmin(RecordAdmin):
     search_help_text = "The number of a signal, a token, a transaction, a market's condition id, or a leader."
     ordering = ("-id",)
     actions = (bulk_action(RETRY),)
+    change_form_before_template = "admin/copytrading/signal_gone.html"
 
 
 @admin.register(SignalGroup)
@@ -75,11 +77,12 @@ class SignalGroupAdmin(RecordAdmin):
         shares("acted_size_micros"),
         dollars("acted_notional_micros"),
         "parts",
+        "withdrawn_at",
     )
     list_filter = (
         moments_of("created_at"),
         ("leader", AutocompleteSelectFilter),
-        among_newest("kind", ("TRADE", "REDEEM", "MERGE", "SPLIT")),
+        among_newest("kind", tuple(ActionKind)),
         among_newest("side", ("BUY", "SELL")),
     )
     list_filter_submit = True
@@ -87,6 +90,7 @@ class SignalGroupAdmin(RecordAdmin):
     finders = finding.GROUP_FINDERS
     search_help_text = "The number of a trade, a transaction, or a leader."
     ordering = ("-id",)
+    change_form_before_template = "admin/copytrading/group_gone.html"
 
 
 @admin.register(SignalSourceTotal)
@@ -114,7 +118,7 @@ class LeaderPositionAdmin(RecordAdmin):
     """What leaders hold, where that is known."""
 
     columns = COLUMNS
-    list_display = ("leader", short("token_id"), shares("size_micros"), "known", "updated_at")
+    list_display = ("leader", short("token_id"), shares("size_micros"), "known", "read_at", "updated_at")
     list_filter = ("known",)
     list_select_related = ("leader",)
     finders = (by_person(LeaderPosition, "leader"),)

@@ -1,6 +1,6 @@
 """Copies: every follower's answer to every signal, with the reasons, in people's units. Only the engine writes them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -45,11 +45,42 @@ class RefusedFor(DropdownFilter):  # type: ignore[misc]  # published without typ
         return queryset.filter(pk__in=finding.refused_for(self.value() or "")) if self.value() else queryset
 
 
+class LeaderTradeGone(admin.SimpleListFilter):
+    """Copies whose leader's transaction is not in the chain."""
+
+    title = f"leader's trade (newest {finding.NEWEST_KEYS:,})"
+    parameter_name = "leader_trade"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:  # noqa: ARG002  (Django's own)
+        """One choice beside all."""
+        return [("gone", "Leader's trade gone")]
+
+    def queryset(
+        self,
+        request: HttpRequest,  # noqa: ARG002  (Django's own)
+        queryset: QuerySet[CopyTrade],
+    ) -> QuerySet[CopyTrade]:
+        """By the signals of those transactions."""
+        return queryset.filter(signal_id__in=finding.signals_gone()) if self.value() == "gone" else queryset
+
+
 @admin.display(description="why")
 def why(trade: CopyTrade | CopyTradeArchive) -> str:
     """Every reason and note of the row, which may take several lines."""
-    told = "; ".join(_reason_text(each) for each in trade.reasons)
-    return format_html('<span class="why">{}</span>', told) if told else NOTHING
+    return _lines([_reason_text(each) for each in trade.reasons])
+
+
+@admin.display(description="why")
+def why_and_gone(trade: CopyTrade) -> str:
+    """The same, and that the leader's trade is gone."""
+    told = [_reason_text(each) for each in trade.reasons]
+    if trade.signal.group.withdrawn_at is not None:
+        told.append(reasons.LEADER_TRADE_GONE)
+    return _lines(told)
+
+
+def _lines(told: Sequence[str]) -> str:
+    return format_html('<span class="why">{}</span>', "; ".join(told)) if told else NOTHING
 
 
 @display(
@@ -176,7 +207,7 @@ class CopyTradeAdmin(RecordAdmin):
         "follower",
         "leader",
         "side",
-        why,
+        why_and_gone,
         shares("size_micros"),
         limit,
         filled,
@@ -188,6 +219,7 @@ class CopyTradeAdmin(RecordAdmin):
     list_filter = (
         "status",
         RefusedFor,
+        LeaderTradeGone,
         moments_of("decided_at"),
         ("follower", AutocompleteSelectFilter),
         ("leader", AutocompleteSelectFilter),
@@ -195,7 +227,7 @@ class CopyTradeAdmin(RecordAdmin):
         among_newest("mode", tuple(Follower.Mode.values)),
     )
     list_filter_submit = True
-    list_select_related = ("follower", "leader")
+    list_select_related = ("follower", "leader", "signal__group")
     finders = finding.COPY_FINDERS
     search_help_text = finding.HELP
     ordering = ("-id",)

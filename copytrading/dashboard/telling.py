@@ -9,7 +9,7 @@ from typing import Any
 
 from django.urls import reverse
 
-from copytrading.explain.reasons import explanation, title
+from copytrading.explain.reasons import LEADER_TRADE_GONE, explanation, title
 from copytrading.explain.stories import milliseconds, outcome_of, reason_text
 from copytrading.models import CopyTrade
 from copytrading.states import Status
@@ -64,7 +64,7 @@ class Telling:
 
 def tell(trade_id: int) -> Telling | None:
     """The story of this copy, None when there is none (any more); two queries."""
-    row = CopyTrade.objects.select_related("follower", "leader", "signal").filter(pk=trade_id).first()
+    row = CopyTrade.objects.select_related("follower", "leader", "signal__group").filter(pk=trade_id).first()
     if row is None:
         return None
     market = Market.objects.filter(condition_id=row.condition_id).first()
@@ -76,7 +76,7 @@ def tell(trade_id: int) -> Telling | None:
         market=f"{market or row.condition_id}{f' · {outcome}' if outcome else ''}",
         total_ms=milliseconds(row.detected_at, row.executed_at or row.decided_at),
         admin_url=reverse("admin:copytrading_copytrade_change", args=[row.pk]),
-        steps=(_traded(row), _detected(row), _decided(row), *_ordered(row), *_sent(row), *_ended(row)),
+        steps=(_traded(row), _detected(row), _decided(row), *_ordered(row), *_sent(row), *_ended(row), *_gone(row)),
     )
 
 
@@ -137,6 +137,16 @@ def _ended(row: CopyTrade) -> tuple[Step, ...]:
     before = row.submitted_at or row.decided_at
     after_ms = milliseconds(before, row.executed_at) if row.executed_at else None
     return (Step(name="Outcome", at=row.executed_at, after_ms=after_ms, text=_outcome_text(row), why=reasons),)
+
+
+def _gone(row: CopyTrade) -> tuple[Step, ...]:
+    at = row.signal.group.withdrawn_at
+    if at is None:
+        return ()
+    text = f"{LEADER_TRADE_GONE}."
+    if row.order_hash:
+        text += " The copy is a trade of its own and stays."
+    return (Step(name="Leader's trade gone", at=at, after_ms=None, text=text),)
 
 
 def _outcome_text(row: CopyTrade) -> str:

@@ -96,7 +96,7 @@ class Copying:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heard:
-    """One signal of a leader, and how its copies went."""
+    """One signal of a leader, and how its copies went. `gone_at`: when its transaction was found not in the chain."""
 
     signal_id: int
     at: datetime
@@ -107,6 +107,7 @@ class Heard:
     price_micros: int
     state: str
     by_status: tuple[tuple[str, int], ...]
+    gone_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,7 +192,8 @@ def realised_by_leader(leader_id: int) -> tuple[int, int]:
 
 def newest_signals(leader_id: int) -> tuple[Heard, ...]:
     """A leader's newest signals and how many followers copied each; three queries."""
-    signals = list(Signal.objects.filter(leader_id=leader_id).order_by("-detected_at")[:SIGNALS_LISTED])
+    rows = Signal.objects.filter(leader_id=leader_id).select_related("group").order_by("-detected_at")
+    signals = list(rows[:SIGNALS_LISTED])
     markets = _markets({row.condition_id for row in signals})
     counts = CopyTrade.objects.filter(signal_id__in=[row.pk for row in signals]).values_list("signal_id", "status")
     found: dict[int, list[tuple[str, int]]] = {}
@@ -208,6 +210,7 @@ def newest_signals(leader_id: int) -> tuple[Heard, ...]:
             price_micros=row.price_micros,
             state=row.dropped_reason or ("open" if row.done_at is None else "decided"),
             by_status=tuple(found.get(row.pk, ())),
+            gone_at=row.group.withdrawn_at,
         )
         for row in signals
     )
@@ -217,12 +220,12 @@ def holds_on(scope: Scope, key: str) -> tuple[Hold, ...]:
     """The switches and breakers that hold this person or everybody; two queries."""
     mine = Q(scope=scope, key=key) | Q(scope=Scope.GLOBAL)
     switches = [
-        Hold(words=f"{title(row.kind)} of {_whom(row)} is on", why=row.why, who=row.changed_by, since=row.changed_at)
+        Hold(words=f"{row} is on", why=row.why, who=row.changed_by, since=row.changed_at)
         for row in Switch.objects.filter(mine, on=True).order_by("scope", "kind")
     ]
     breakers = [
         Hold(
-            words=f"{title(row.kind)} breaker for {_whom(row)} is {title(row.state).lower()}",
+            words=f"{row} is {title(row.state).lower()}",
             why=row.why,
             who=row.changed_by,
             since=row.opened_at,
@@ -230,10 +233,6 @@ def holds_on(scope: Scope, key: str) -> tuple[Hold, ...]:
         for row in Breaker.objects.filter(mine).exclude(state=Breaker.State.CLOSED).order_by("scope", "kind")
     ]
     return (*switches, *breakers)
-
-
-def _whom(row: Switch | Breaker) -> str:
-    return "everything" if row.scope == Scope.GLOBAL else f"{row.scope.lower()} {row.key}"
 
 
 def person_of(who: str, person_id: int) -> Follower | Leader | None:

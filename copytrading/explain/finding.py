@@ -5,6 +5,7 @@ A person's or a market's rows are the newest so many, so that an answer costs th
 
 import re
 from collections.abc import Sequence
+from datetime import datetime
 
 from django.db.models import Q
 
@@ -28,6 +29,9 @@ PEOPLE_MAX = 5
 NEWEST_KEYS = 20_000
 """How far a filter on a column without an index looks back."""
 
+GONE_MAX = 1_000
+"""Newest signals of leaders' trades that are gone from the chain."""
+
 HELP = "The number of a copy, an order hash, a wallet, a market's condition id or slug, a transaction, or a name."
 
 _HASH = re.compile(r"0x[0-9a-f]{64}")
@@ -42,7 +46,18 @@ def refused_for(reason: str) -> list[int]:
     return list(rows.values_list("trade_id", flat=True)[:EVENTS_MAX])
 
 
-def among_newest(model: type[CopyTrade | Signal]) -> Q:
+def signals_gone() -> dict[int, datetime]:
+    """The newest signals whose leader's transaction is not in the chain, and when that was found; two queries.
+
+    Among the newest trades of leaders: no index is kept for what is so rare.
+    """
+    rows = SignalGroup.objects.filter(among_newest(SignalGroup), withdrawn_at__isnull=False).order_by("-pk")
+    groups = {pk: at for pk, at in rows.values_list("pk", "withdrawn_at")[:GONE_MAX] if at is not None}
+    signals = Signal.objects.filter(group_id__in=groups).order_by("-pk") if groups else Signal.objects.none()
+    return {pk: groups[group] for pk, group in signals.values_list("pk", "group_id")[:GONE_MAX]}
+
+
+def among_newest(model: type[CopyTrade | Signal | SignalGroup]) -> Q:
     """The newest NEWEST_KEYS rows, by their keys."""
     return Q(pk__gt=newest_key(model) - NEWEST_KEYS)
 

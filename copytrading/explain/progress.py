@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
+from django.db.models import QuerySet
+
+from copytrading.explain import finding
 from copytrading.explain.reasons import explanation, title
 from copytrading.models import CopyTrade
 from copytrading.states import Status
@@ -62,7 +65,10 @@ class Delay:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copies:
-    """The copies of one person in one window. `cut` says that there are more than were looked at."""
+    """The copies of one person in one window. `cut` says that there are more than were looked at.
+
+    `gone` are those whose leader's transaction is not in the chain; `gone_at` is when that was found last.
+    """
 
     seen: int
     cut: bool
@@ -73,6 +79,8 @@ class Copies:
     fills: int
     slippage_bps: Spread
     delays_ms: tuple[Delay, ...]
+    gone: int
+    gone_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +98,7 @@ _FILL = ("side", "fill_price_micros", "leader_price_micros", "detected_at", "dec
 
 
 def copies_of(who: Who, person_id: int, *, window: str, now: datetime) -> Copies:
-    """The copies of a follower, or of everybody who copies a leader. At most three queries beside the window's keys."""
+    """The copies of a follower, or of everybody who copies a leader. At most seven queries beside the window's keys."""
     rows = CopyTrade.objects.filter(**{f"{who}_id": person_id})
     span = WINDOWS[window][1]
     if span is not None:
@@ -102,6 +110,7 @@ def copies_of(who: Who, person_id: int, *, window: str, now: datetime) -> Copies
     newest = rows.filter(status=Status.EXECUTED).order_by("-pk").values_list(*_FILL)[:FILLS_MAX] if filled else ()
     fills = [_Fill(*row) for row in newest]
     outcomes = Counter(status for status, _reasons in told)
+    gone = _gone(rows)
     return Copies(
         seen=len(told),
         cut=cut,
@@ -112,7 +121,18 @@ def copies_of(who: Who, person_id: int, *, window: str, now: datetime) -> Copies
         fills=len(fills),
         slippage_bps=spread(slippage_bps(fill) for fill in fills),
         delays_ms=_delays(fills),
+        gone=len(gone),
+        gone_at=max(gone, default=None),
     )
+
+
+def _gone(rows: QuerySet[CopyTrade]) -> list[datetime]:
+    """For each of the newest of these copies whose leader's trade is gone: when that was found."""
+    found = finding.signals_gone()
+    if not found:
+        return []
+    named = rows.filter(signal_id__in=found).order_by("-pk").values_list("signal_id", flat=True)[:COPIES_MAX]
+    return [found[signal_id] for signal_id in named]
 
 
 def slippage_bps(fill: _Fill) -> int:

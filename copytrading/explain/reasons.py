@@ -92,6 +92,9 @@ EXPLANATIONS: Mapping[str, str] = {
     "STREAM_RECOVERED": "The activity stream is well again; leaders are polled at the usual pace.",
 }
 
+LEADER_TRADE_GONE = "The leader's transaction is not in the chain"
+"""Of a copy whose leader's trade was undone: its block left the chain, or it was never mined."""
+
 UNEXPLAINED = "Its admin page has the value and the limit."
 
 

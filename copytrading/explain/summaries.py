@@ -37,6 +37,7 @@ class Choices(Protocol):
     stop_loss_micros: int | None
     max_drawdown_micros: int | None
     on_stop: str
+    open_standing: bool
 
 
 def summary_of(config: Choices, leader: str) -> str:
@@ -44,7 +45,8 @@ def summary_of(config: Choices, leader: str) -> str:
     sides = {"BUY": " Copies buys only.", "SELL": " Copies sells only."}.get(config.sides, "")
     asleep = "" if config.active else "Not active. "
     first = "; ".join([_buying(config, leader), *_bounds(config)])
-    found = [f"{asleep}{first}.{sides}", _selling(config), _markets(config), _stops(config)]
+    standing = "When copying begins, buys what the leader holds too." if config.open_standing else ""
+    found = [f"{asleep}{first}.{sides}", _selling(config), standing, _markets(config), _stops(config)]
     return " ".join(sentence for sentence in found if sentence)
 
 

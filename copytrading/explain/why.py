@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from copytrading.explain.causes import Cause, Place, cause_of
-from copytrading.explain.reasons import explanation, title
+from copytrading.explain.reasons import LEADER_TRADE_GONE, explanation, title
 from copytrading.explain.stories import milliseconds, outcome_of
 from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyConfigVersion, CopyTrade, CopyTradeArchive, Follower, Signal
@@ -79,7 +79,7 @@ def explain(signal: Signal, follower: Follower) -> Answer:
         version=_version(config, signal, row),
         market=Market.objects.filter(condition_id=signal.condition_id).first(),
     )
-    heard = (_heard(case), _config_then(case, row))
+    heard = (_heard(case), *_gone(case), _config_then(case, row))
     if row is None:
         return Answer(
             headline=_no_copy(case), copied=False, steps=heard, reasons=_dropped(case), config_id=_id_of(config)
@@ -123,6 +123,11 @@ def _heard(case: _Case) -> str:
         f"{signal.leader} {verb} {what} at {price_text(signal.price_micros)}{market} on "
         f"{signal.traded_at:%Y-%m-%d at %H:%M:%S} UTC. We heard of it {late:,} ms later, from {signal.source}."
     )
+
+
+def _gone(case: _Case) -> tuple[str, ...]:
+    at = case.signal.group.withdrawn_at
+    return () if at is None else (f"{LEADER_TRADE_GONE}; that was found on {at:%Y-%m-%d at %H:%M:%S} UTC.",)
 
 
 def _config_then(case: _Case, row: CopyTrade | CopyTradeArchive | None) -> str:

@@ -11,6 +11,7 @@ from copytrading.models import (
     DashboardSequence,
     LeaderPosition,
     ShardLease,
+    ShardStandby,
     SignalCursor,
     SignalSourceTotal,
     Standing,
@@ -69,6 +70,7 @@ def make_rows() -> None:
     SignalCursor.objects.create(source="poll", position="1")
     LeaderPosition.objects.create(leader=trade.leader, token_id=TOKEN, size_micros=2_000 * ONE)
     ShardLease.objects.create(shard=0, of=9_999)
+    ShardStandby.objects.create(holder="trader-2:77", shard=0, of=9_999, since=BEGINNING)
     DashboardSequence.objects.create(last=1)
     DashboardEvent.objects.create(sequence=1, kind="trade", payload={"id": 1})
     ReferralVolume.objects.create(referrer=trade.follower, day=date(2026, 6, 1), volume_micros=2_000 * ONE)

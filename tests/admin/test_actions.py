@@ -255,7 +255,7 @@ def test_open_breaker_is_let_probe_at_once_and_a_closed_one_is_left(admin_client
     held.refresh_from_db()
     assert held.probe_at is not None
     assert held.probe_at < later
-    assert "UNKNOWN_RATE GLOBAL is CLOSED, and was left so." in page
+    assert "Unknown rate breaker for everything is closed, and was left so." in page
 
 
 def test_fill_is_reversed_from_its_list_with_everything_that_it_moved(

@@ -4,18 +4,20 @@ import re
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db.models import Model
 from django.test import Client
 from django.urls import reverse
 
-from copytrading.models import CopyConfig, CopyTrade
+from copytrading.explain.reasons import UNEXPLAINED, explanation
+from copytrading.models import CopyConfig, CopyTrade, Leader, LeaderPosition, ShardStandby, Signal
 from copytrading.states import Status
-from guardrails.models import GuardrailEvent
+from guardrails.models import Breaker, Budget, GuardrailEvent, Switch, words_of
 from ledger.models import AuditEntry
 from ledger.units import ONE
 from tests.admin.pages import address, read
 from tests.admin.test_people import config_form
 from tests.doors import BEGINNING
-from tests.factories import CopyTradeFactory, trade_in
+from tests.factories import CopyTradeFactory, SignalFactory, trade_in
 
 pytestmark = [
     pytest.mark.django_db,
@@ -181,3 +183,74 @@ def test_change_leaves_out_what_stayed_the_same(admin_client: Client) -> None:
     before, after = {"state": "CLOSED", "probe_at": None}, {"state": "OPEN", "probe_at": None}
     AuditEntry.objects.create(actor="olga", action="override", subject="x.y", before=before, after=after)
     assert cell(read(admin_client, AuditEntry), "change_text") == "state: CLOSED → OPEN"
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (Switch(kind="PAUSE", scope="GLOBAL"), "Pause of everything"),
+        (Switch(kind="DRY_RUN", scope="LEADER", key="2"), "Dry run of leader 2"),
+        (Breaker(kind="FAILURE_RATE", scope="GLOBAL"), "Failure rate breaker for everything"),
+        (Breaker(kind="CONSECUTIVE_LOSSES", scope="FOLLOWER", key="7"), "Consecutive losses breaker for follower 7"),
+        (
+            Budget(scope="MARKET", key="0xc0", period="DAY", starts_at=BEGINNING),
+            "Day of market 0xc0 from 2026-11-21 12:00",
+        ),
+        (GuardrailEvent(reason="STREAM_DEGRADED"), "Stream degraded"),
+    ],
+)
+def test_rows_of_the_guardrails_are_named_in_words(row: Model, words: str) -> None:
+    assert str(row) == words
+
+
+def test_page_of_a_switch_names_it_in_words_above(admin_client: Client) -> None:
+    switch = Switch.objects.create(scope="LEADER", key="2")
+    page = read(admin_client, Switch, "change", switch.pk)
+    assert "Pause of leader 2" in page
+    assert "PAUSE LEADER 2" not in page
+
+
+ENGINE_NEWS = (
+    *("WITHDRAWN", "HISTORY_MISSED", "PURGED", "QUEUE_FULL", "QUEUE_DOWN", "QUEUE_BACK"),
+    *("LOAD_SHED", "LOAD_NORMAL", "STREAM_DEGRADED", "STREAM_RECOVERED"),
+)
+
+
+@pytest.mark.parametrize("reason", ENGINE_NEWS)
+def test_news_of_the_engine_are_incidents_in_words(admin_client: Client, reason: str) -> None:
+    GuardrailEvent.objects.create(reason=reason, trade=CopyTradeFactory())
+    page = read(admin_client, GuardrailEvent, shown="incidents")
+    assert f">{words_of(reason)}<" in re.sub(r"\s*<", "<", re.sub(r">\s*", ">", page))
+    assert explanation(reason) != UNEXPLAINED
+
+
+def test_process_that_stands_by_is_listed_with_its_shard(admin_client: Client) -> None:
+    ShardStandby.objects.create(holder="trader-2:77", shard=0, of=2, since=BEGINNING)
+    page = read(admin_client, ShardStandby)
+    assert "trader-2:77 for shard 0/2" in page
+    assert "1 shard standby" in page
+
+
+def test_config_opens_standing_positions_by_a_field_in_words(admin_client: Client, fay_config: CopyConfig) -> None:
+    page = read(admin_client, CopyConfig, "change", fay_config.pk)
+    assert "Open standing positions" in page
+    CopyConfig.objects.filter(pk=fay_config.pk).update(open_standing=True)
+    assert "When copying begins, buys what the leader holds too." in read(admin_client, CopyConfig)
+
+
+def test_leader_says_when_its_positions_were_read(admin_client: Client, fay_config: CopyConfig) -> None:
+    leader = fay_config.leader
+    url = reverse("admin:copytrading_leader_story", args=[leader.pk])
+    assert "never read whole" in admin_client.get(url).content.decode()
+    Leader.objects.filter(pk=leader.pk).update(holdings_read_at=BEGINNING)
+    LeaderPosition.objects.create(leader=leader, token_id=1, read_at=BEGINNING)
+    assert "read whole 2026-11-21 12:00:00 UTC" in admin_client.get(url).content.decode()
+    assert "Holdings read at" in read(admin_client, Leader, "change", leader.pk)
+    assert "Read at" in read(admin_client, LeaderPosition)
+
+
+def test_signals_that_a_person_gave_up_are_found(admin_client: Client) -> None:
+    given_up, other = SignalFactory(dropped_reason="PURGED"), SignalFactory()
+    page = read(admin_client, Signal, dropped_reason="PURGED")
+    assert address(Signal, "change", given_up.pk) in page
+    assert address(Signal, "change", other.pk) not in page

@@ -47,6 +47,7 @@ SELLS = "Sells the same part as the leader."
             {"take_profit_micros": 9 * ONE, "stop_loss_micros": 5 * ONE, "on_stop": "EXIT"},
             "Stops when the copies have earned $9.00 or lost $5.00, then sells everything.",
         ),
+        ({"open_standing": True}, f"{SELLS} When copying begins, buys what the leader holds too."),
         ({"max_drawdown_micros": ONE}, "fallen from the highest profit by $1.00, then holds what it has."),
     ],
 )

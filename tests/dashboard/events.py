@@ -40,6 +40,9 @@ def payload(**fields: Any) -> dict[str, Any]:
         "queue_max": 1_000,
         "in_flight": 12,
         "in_flight_max": 2_000,
+        "queue_down": 0,
+        "shedding_level": 0,
+        "configs": 30,
         "paused": False,
         "totals": {
             "signals": 1_000,

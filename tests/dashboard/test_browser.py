@@ -126,7 +126,7 @@ def test_pause_button_pauses_and_resumes(open_screen: Screen) -> None:
 
 
 def test_account_that_may_not_resume_is_told_so(open_screen: Screen, operator: User) -> None:
-    operator.user_permissions.set(Permission.objects.filter(codename="change_switch"))
+    operator.user_permissions.remove(Permission.objects.get(codename="resume_everything"))
     open_screen.driver.refresh()
     open_screen.press("switch-button")
     open_screen.shows("command", "Your account may pause, but not resume")

@@ -1,7 +1,7 @@
 // The table of live sources: how each is, how often it was first, what it delivered and how late. Rows and cells stay
 // the same nodes while their figures change.
 
-import { ago, at, make, number, rate, text } from "./draw.js";
+import { ago, at, make, number, text } from "./draw.js";
 import { sum } from "./picture.js";
 
 // Labels of signals.py, in the order of showing; `silentMs` without fresh data is told as silence.
@@ -17,7 +17,8 @@ const OTHER = { silentMs: 60_000 };
 const ORDER = Object.keys(KNOWN);
 
 const count = (kind) => ({ counts }) => number(counts[kind] ?? 0);
-const lag = (name) => (source) => (source.counts.accepted ? `${rate(source[name])} ms` : "–");
+const elapsed = (milliseconds) => (milliseconds < 10_000 ? `${number(milliseconds)} ms` : ago(milliseconds));
+const lag = (name) => (source) => (source.counts.accepted ? elapsed(source[name]) : "–");
 
 // What stands in each column after the source's name, by the heading that a phone shows beside it.
 const COLUMNS = [
