@@ -31,8 +31,9 @@ class DataApi:
     request headers do not help (polymarket.md 5.1).
     """
 
-    def __init__(self, host: Host, clock: Clock) -> None:
-        self._host, self._clock = host, clock
+    def __init__(self, host: Host, clock: Clock, *, page_rows: int = ROWS_MAX) -> None:
+        """`page_rows` are asked for at a time; the venue gives at most ROWS_MAX."""
+        self._host, self._clock, self._page_rows = host, clock, page_rows
         self._asked = 0
 
     async def activity(self, wallet: str, window: Window, *, cursor: str | None = None) -> Page:
@@ -52,10 +53,11 @@ class DataApi:
         return await self._page("positions", wanted, cursor)
 
     async def _page(self, kind: str, query: Query, cursor: str | None) -> Page:
-        asked = [*query, ("limit", str(ROWS_MAX)), *([("cursor", cursor)] if cursor else []), ("_", self._unique())]
+        onward = [("cursor", cursor)] if cursor else []
+        asked = [*query, ("limit", str(self._page_rows)), *onward, ("_", self._unique())]
         value = await self._host.ask(kind, f"/v2/{kind}", asked)
         try:
-            return read_page(value, limit=ROWS_MAX)
+            return read_page(value, limit=self._page_rows)
         except EnvelopeError as error:
             raise HostDown(f"{kind}: {error}") from None
 

@@ -9,6 +9,7 @@ from django.db.models import F
 
 from copytrading.decide import SignalFacts
 from copytrading.models import Signal
+from copytrading.operations.leases import Lease, hold
 from copytrading.queries import earlier_open_ids, open_signals
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
@@ -30,8 +31,10 @@ class Begun:
     poisoned: tuple[int, ...]
 
 
-def begin_signals(signal_ids: Sequence[int], *, now: datetime, attempts_max: int = ATTEMPTS_MAX) -> Begun:
-    """Read the open ones among these signals, and put those aside that were tried too often.
+def begin_signals(
+    signal_ids: Sequence[int], *, now: datetime, attempts_max: int = ATTEMPTS_MAX, lease: Lease | None = None
+) -> Begun:
+    """Read the open ones among these signals, and put those aside that were tried too often. Raises LeaseLost.
 
     With a sell come the leader's earlier signals in its market that are still open, for what they buy is sold: a full
     queue refuses them before it refuses the sell.
@@ -42,6 +45,7 @@ def begin_signals(signal_ids: Sequence[int], *, now: datetime, attempts_max: int
     poisoned = tuple(row.facts.signal_id for row in rows if row.attempts >= attempts_max)
     if poisoned:
         with transaction.atomic():
+            _fence(lease)
             _bury(poisoned, attempts_max=attempts_max, now=now)
     left = [row for row in rows if row.attempts < attempts_max]
     return Begun(
@@ -49,17 +53,30 @@ def begin_signals(signal_ids: Sequence[int], *, now: datetime, attempts_max: int
     )
 
 
-def count_try(signals: Sequence[SignalFacts], *, now: datetime) -> None:
-    """Count a try of these signals, right before it; young ones are on their first try and are not written."""
+def count_try(signals: Sequence[SignalFacts], *, now: datetime, lease: Lease | None = None) -> None:
+    """Count a try of these signals, right before it; young ones are on their first try and are not written.
+
+    Raises LeaseLost.
+    """
     old = [signal.signal_id for signal in signals if signal.detected_at < now - FRESH_FOR]
     if old:
-        Signal.objects.filter(pk__in=old, done_at__isnull=True).update(attempts=F("attempts") + 1)
+        with transaction.atomic():
+            _fence(lease)
+            Signal.objects.filter(pk__in=old, done_at__isnull=True).update(attempts=F("attempts") + 1)
 
 
-def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime) -> int:
-    """End these open signals without copies, with a reason. Returns how many this call ended."""
-    open_rows = Signal.objects.filter(pk__in=signal_ids, done_at__isnull=True)
-    return open_rows.update(done_at=now, dropped_reason=reason.value)
+def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime, lease: Lease | None = None) -> int:
+    """End these open signals without copies, with a reason. Returns how many this call ended. Raises LeaseLost."""
+    with transaction.atomic():
+        _fence(lease)
+        open_rows = Signal.objects.filter(pk__in=signal_ids, done_at__isnull=True)
+        return open_rows.update(done_at=now, dropped_reason=reason.value)
+
+
+def _fence(lease: Lease | None) -> None:
+    """Whoever woke up without the shard ends nothing that its new holder is at."""
+    if lease is not None:
+        hold(lease)
 
 
 def _bury(signal_ids: Sequence[int], *, attempts_max: int, now: datetime) -> None:

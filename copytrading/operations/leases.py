@@ -4,7 +4,9 @@ How the number of shards changes while they run: a leader belongs to another sha
 a lease of one count is never given while one of another count lives (`acquire`, one lock for all of them), and with
 it every dead lease of another count ends, so that its holder, when it wakes up, holds nothing. Processes of a new
 count therefore stand by. A holder gives its shard up when for every shard of another count a process stands by that
-came after it (`newer_count`); then nobody is left out. A single process with a wrong count changes nothing.
+came after it (`newer_count`); then nobody is left out, and none of the old count takes a shard before the new one has.
+A single process with a wrong count changes nothing. One that joins holders of its count is as old as they are
+(`asked_since`): so all of a count judge alike, and a restarted one does not keep a shard that the others gave up.
 """
 
 from dataclasses import dataclass
@@ -35,13 +37,23 @@ class Lease:
     term: int
 
 
-def acquire(*, shard: int, of: int, holder: str, ttl_s: int) -> Lease | None:
+def asked_since(*, of: int) -> datetime:
+    """Since when a process that asks for the first time counts: as its count's holders, or now where there are none."""
+    now = database_now()
+    living = ShardLease.objects.filter(of=of, expires_at__gt=now).exclude(holder="").values_list("since", flat=True)
+    return min((since for since in living if since is not None), default=now)
+
+
+def acquire(*, shard: int, of: int, holder: str, ttl_s: int, since: datetime | None = None) -> Lease | None:
     """Take the lease if it is free or expired; None while another holds it, or any shard of another count is held.
 
-    None also while somebody is amid a write that names one of these leases: ask again.
+    None also while somebody is amid a write that names one of these leases, and while a whole newer count than that
+    of a process that has asked `since` then stands by: ask again.
     """
     with transaction.atomic():
         _one_at_a_time()
+        if since is not None and newer_count(of=of, since=since, seen_within_s=ttl_s) is not None:
+            return None
         ShardLease.objects.get_or_create(shard=shard, of=of)
         ours = Q(shard=shard, of=of)
         leases = ShardLease.objects.filter(ours | (~Q(of=of) & ~Q(holder="")))
@@ -52,7 +64,7 @@ def acquire(*, shard: int, of: int, holder: str, ttl_s: int) -> Lease | None:
             return None
         ShardLease.objects.filter(pk__in=wanted).exclude(ours).update(holder="", term=F("term") + 1, expires_at=now)
         ShardLease.objects.filter(ours).update(
-            holder=holder, term=F("term") + 1, expires_at=now + timedelta(seconds=ttl_s), renewed_at=Now()
+            holder=holder, term=F("term") + 1, expires_at=now + timedelta(seconds=ttl_s), renewed_at=Now(), since=since
         )
         ShardStandby.objects.filter(holder=holder).delete()
         term = ShardLease.objects.get(ours).term

@@ -35,7 +35,8 @@ class ActivitySource:
     """Hears the types `trades` and `orders_matched` for as long as there is a leader to hear.
 
     Reconnects by itself; only a bug escapes. What came before the connection, or between two, is not asked for: the
-    stream has no memory, and polls and chain logs fill the gap.
+    stream has no memory, and polls and chain logs fill the gap. Each gap is counted (`gaps` of the label `trades`) and
+    its length logged: alone the stream cannot know what came then, nor that the venue left out a single frame.
     """
 
     name = "activity"
@@ -58,9 +59,10 @@ class ActivitySource:
                 if not self._ear.leaders.wallets:
                     await _hung_up(line)
                     line = None
+                    self._listening.gaps.forget()
                     await _first_of(stop.wait(), self._ear.leaders.changed(version))
                 elif line is None:
-                    line = await self._connect(stop)
+                    line = await self._connect(stop, deaf=True)
                 else:
                     news = (line.ended.wait(), line.spent.wait(), self._ear.leaders.changed(version))
                     await _first_of(stop.wait(), *news)
@@ -70,14 +72,18 @@ class ActivitySource:
 
     async def _look_after(self, line: Line, stop: asyncio.Event) -> Line | None:
         if line.ended.is_set():
+            self._listening.gaps.lost(line.data_at_ms)
             await self._conclude(line, stop)
             return None
         return await self._replace(line, stop) if line.spent.is_set() else line
 
-    async def _connect(self, stop: asyncio.Event) -> Line | None:
+    async def _connect(self, stop: asyncio.Event, *, deaf: bool = False) -> Line | None:
+        tried_ms = self._ear.clock.monotonic_ms()
         try:
             return await self._listening.begin(self._sockets)
         except SocketDown as down:
+            if deaf:
+                self._listening.gaps.lost(tried_ms)
             log.warning("The activity stream cannot be reached.", action="connect", source=self.name, why=str(down))
             await self._wait(stop)
             return None

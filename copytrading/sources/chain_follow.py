@@ -29,6 +29,9 @@ from execution.rpc import BATCH_MAX, Call, NodesBehind, RangeTooWide
 DEEPEST_LOOK = 256
 """Blocks before the oldest remembered one at which a cursor begins again when no remembered block is in the chain."""
 
+FIRST_LOOK = 256
+"""Blocks before the head at which a chain without a cursor begins at most: six minutes, far more than a start takes."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -100,7 +103,7 @@ class ChainFollower:
     # --- The beginning, and gaps too long to walk ---------------------------------------------------------
 
     async def _begin(self, head: Header) -> None:
-        """Go on from the cursor; without one begin after the head, because what was before is history."""
+        """Go on from the cursor; without one begin where the first leader is heard since: before it is history."""
         settings = self._settings
         keys = (settings.cursor_key, *settings.other_keys)
         text = await self._doors.database.run(source_position, CHAIN_LOGS, keys)
@@ -108,12 +111,26 @@ class ChainFollower:
         marks = read_cursor(text or "")
         if not marks or marks[-1].number > head.number:
             # No cursor, or one that a node far behind (or a chain that began anew) has never seen.
-            self.chain.begin(head)
+            await self._begin_anew(head)
             return
         anchor, forked = await self._anchor(marks, head)
         if forked:
             self._orphaned.update(dict.fromkeys(await self._heard_since(anchor)))
         await self._catch_up(anchor, head)
+
+    async def _begin_anew(self, head: Header) -> None:
+        """Begin where the first leader is heard since: blocks are mined between a follow and the first look here."""
+        since = min(self._ear.leaders.wallets.values(), default=None)
+        anchor, back = head, 1
+        while since is not None and anchor.number > 0 and anchor.time_s >= int(since.timestamp()):
+            if back > FIRST_LOOK:
+                break
+            anchor = await self._header_at(max(0, head.number - back))
+            back *= 2
+        if anchor is head:
+            self.chain.begin(head)
+        else:
+            await self._catch_up(anchor, head)
 
     async def _join(self, head: Header) -> None:
         tip = self.chain.tip

@@ -19,6 +19,7 @@ from copytrading.sources.frames import (
     moment_ms,
     read_frame,
 )
+from copytrading.sources.gaps import Gaps
 from copytrading.sources.line import LOOKS, ActivitySettings, Line, Refused
 from copytrading.sources.live import Ear
 from copytrading.sources.stats import SourceStats
@@ -50,6 +51,7 @@ class Listening:
         self._screen, self._version = Screen(ear.leaders.wallets), ear.leaders.version
         self._lags: deque[tuple[float, float]] = deque(maxlen=LOOKS * LAG_WINDOW_MS // 1_000)
         self._lines = 0
+        self.gaps = Gaps(ear.clock, ear.stats)
 
     def lag_ms(self, now_ms: float) -> float | None:
         """See `ActivitySource.lag_ms`."""
@@ -132,6 +134,7 @@ class Listening:
         line.frames += 1
         line.looks = max(0, line.looks - 1)
         line.heard.set()
+        self.gaps.heard()
         self._judge(line, frame)
         for walk, readings in self._readings(line, frame, concerns=concerns).items():
             line.busy = True

@@ -12,14 +12,15 @@ LAGS_MAX = 2_000
 """Newest lags kept for percentiles: minutes of a busy feed."""
 
 KINDS = (
-    *("received", "foreign", "undecodable", "duplicate", "history", "late", "accepted", "missed"),
+    *("received", "foreign", "undecodable", "duplicate", "history", "late", "accepted", "missed", "gaps"),
     *("first", "increases", "overcounts"),
 )
 """What is counted, in the order in which a row meets it.
 
 received: rows or frames read; foreign: of wallets nobody follows; undecodable: not to be trusted; duplicate: shown by
 this source before; history: from before the wallet was followed; late: older than copies may be; accepted: given to
-the intake; missed: known to exist and not read any more; first: actions that this source showed before every other;
+the intake; missed: known to exist and not read any more; gaps: times in which a feed without a memory was not heard,
+so that whatever came then is unknown to it; first: actions that this source showed before every other;
 increases: parts that it added to an action already known; overcounts: acted on more than the chain has.
 """
 
@@ -72,6 +73,10 @@ class SourceStats:
     def missed(self, number: int = 1) -> None:
         """Known to exist, and not read any more."""
         self.count("missed", number)
+
+    def gap(self) -> None:
+        """The feed was lost; nobody can say how much came until it was heard again."""
+        self.count("gaps")
 
     def count(self, kind: str, number: int = 1) -> None:
         """Count one of KINDS."""

@@ -2,9 +2,12 @@
 
 Pages are asked for by time: the next one ends with the oldest second of the last, which is read whole again. So a
 page never cuts a transaction in two, rows of one second may come in any order, and nothing hangs on how long a cursor
-lives. The cursor serves only for a second that has more rows than a page. No database, no network of its own.
+lives. The cursor serves only for a second that has more rows than a page; what comes over several pages is read twice
+and must be the same both times, because between two pages the order of a second may change, and a row that is shown on
+both looks like a second fill. No database, no network of its own.
 """
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -58,6 +61,7 @@ class _Walk:
         self._cursors: set[str] = set()
         self._pages: set[bytes] = set()
         self._repeated = 0
+        self._first_reading: Counter[bytes] | None = None
 
     async def run(self) -> Walked:
         for _ in range(PAGES_MAX):
@@ -66,9 +70,13 @@ class _Walk:
             except (HostDown, HostRefused) as error:
                 return self._ended(trouble=str(error))
             if self._is_last(page):
-                self._take([*self._pool, *self._fresh(page.rows)], down_to_s=None)
-                return self._ended(whole=True)
-            trouble = self._step(page)
+                pool = [*self._pool, *self._fresh(page.rows)]
+                if self._is_sure(pool):
+                    self._take(pool, down_to_s=None)
+                    return self._ended(whole=True)
+                trouble = self._read_again(pool)
+            else:
+                trouble = self._step(page)
             if trouble:
                 return self._ended(trouble=trouble)
             if len(self._taken) >= self._rows_max:
@@ -101,11 +109,28 @@ class _Walk:
         if not seconds or min(seconds) == max(seconds):
             self._pool = pool
             return self._follow(page.next_cursor)
+        if not self._is_sure(pool):
+            return self._read_again(pool)
         self._take(pool, down_to_s=min(seconds))
         # A new window, which may begin with rows of this one: pages and cursors repeat only inside a window.
-        self._below_s, self._cursor, self._pool = min(seconds), None, []
+        self._below_s = min(seconds)
+        self._begin_window()
+        return ""
+
+    def _begin_window(self) -> None:
+        self._cursor, self._pool, self._first_reading = None, [], None
         self._pages.clear()
         self._cursors.clear()
+
+    def _is_sure(self, pool: Sequence[object]) -> bool:
+        """Whether these rows stood on one page, or came over several pages a second time as the first time."""
+        return self._cursor is None or self._first_reading == _newest_second(pool)
+
+    def _read_again(self, pool: Sequence[object]) -> str:
+        if self._first_reading is not None:
+            return "a second's rows changed while they were read"
+        self._begin_window()
+        self._first_reading = _newest_second(pool)
         return ""
 
     def _follow(self, cursor: str | None) -> str:
@@ -147,6 +172,12 @@ class _Walk:
 def _rises(rows: Sequence[object]) -> bool:
     seconds = [second for row in rows if (second := second_of(row)) is not None]
     return len(seconds) > 1 and seconds[0] < seconds[-1]
+
+
+def _newest_second(rows: Sequence[object]) -> Counter[bytes]:
+    """The rows of the newest second, and those that do not say theirs: only these can have come over several pages."""
+    newest = max((second for row in rows if (second := second_of(row)) is not None), default=0)
+    return Counter(_fingerprint([row]) for row in rows if second_of(row) in (newest, None))
 
 
 def _fingerprint(rows: Sequence[object]) -> bytes:

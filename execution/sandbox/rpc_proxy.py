@@ -135,6 +135,7 @@ class RpcDoor:
             return await self._logs(parameters, visible)
         if visible == self._chain.head:
             return await node.call(method, *parameters)
+        self._faults.struck[BEHIND] += 1
         if method == "eth_blockNumber":
             return hex(visible)
         seen = seen_from_behind(method, parameters, visible)

@@ -213,6 +213,13 @@ class Sandbox:
                 raise ValueError("the book is empty")
             return await self.world.happen(match)
 
+    async def open_market(self, market: SandboxMarket) -> SandboxMarket:
+        """Open one more market, as the venue does all day long; answers it with the ids that the settlement gave it."""
+        known = await self.world.open(market)
+        self.board.add(known)
+        self._trading.open.append(known)
+        return known
+
     async def _play_on(self) -> None:
         began, due_ms = self.world.clock.monotonic_ms(), 0.0
         while True:
@@ -233,9 +240,7 @@ class Sandbox:
 
     async def _do(self, what: What) -> None:
         if isinstance(what, NewMarket):
-            market = await self.world.open(what.market)
-            self.board.add(market)
-            self._trading.open.append(market)
+            await self.open_market(what.market)
         elif isinstance(what, MarketEnd):
             self._trading.open.remove(what.market)
             await self.world.resolve(what.market, what.winner)

@@ -1,7 +1,7 @@
 """The source on the chain's logs, on real doors against scripted nodes: whatever they do, it ends with the truth."""
 
 import asyncio
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -158,16 +158,29 @@ async def test_what_went_through_an_adapter_is_told_by_the_receipt() -> None:
     assert len(bench.sink.actions) == 2
 
 
-async def test_a_first_start_begins_at_the_head_and_copies_no_history() -> None:
+async def test_a_first_start_copies_no_history() -> None:
     chain = ScriptedChain()
     chain.mine(chain.fill(LENA, 99 * ONE))
     async with ScriptedNode(chain) as node:
         bench = Bench([node])
+        bench.leaders.replace({LENA: datetime.now(UTC) + timedelta(minutes=1)})
         await bench.source.run_once()
         chain.mine(chain.fill(LENA, ONE))
         await bench.source.run_once()
         await bench.close()
     assert [each.size_micros for each in bench.sink.actions] == [ONE]
+
+
+async def test_what_was_mined_between_the_follow_and_the_first_look_is_read() -> None:
+    chain = ScriptedChain()
+    chain.mine()
+    chain.mine(chain.fill(LENA, 99 * ONE))
+    chain.mine()
+    async with ScriptedNode(chain) as node:
+        bench = Bench([node])
+        await bench.source.run_once()
+        await bench.close()
+    assert [each.size_micros for each in bench.sink.actions] == [99 * ONE]
 
 
 async def test_without_leaders_nobody_is_asked() -> None:
