@@ -135,8 +135,7 @@ else:
     # Milliseconds: a hung query must not stop the pause button (reliability.md 5.1).
     DATABASES["default"]["OPTIONS"].setdefault(
         "options",
-        # A process that is frozen inside a transaction keeps its row locks no longer than a takeover may wait.
-        "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=5000",
+        "-c statement_timeout=30000 -c lock_timeout=10000 -c idle_in_transaction_session_timeout=30000",
     )
 
 REDIS_URL: str = declare.secret(

@@ -5,7 +5,7 @@ and it reaches the caller, so that the process ends and its supervisor starts it
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -89,6 +89,8 @@ class Supervisor:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.vitals: Vitals | None = None
         """Signs of life for probers, from before the shard is taken until it is released; None: nobody asks."""
+        self.let_go: Callable[[], Awaitable[None]] | None = None
+        """Lets go of the network when everything has ended: the last decisions may still need a market."""
 
     async def run(self, source: Source, stop: asyncio.Event) -> bool:
         """True when everything was drained; False when the drain's bound ended it first.
@@ -96,8 +98,12 @@ class Supervisor:
         A source that ends by itself is drained to its last copy; a stop drains within `drain_ms`. What is
         left is in the database and goes on at the next start. Raises LeaseHeldByAnother, or what escaped.
         """
-        async with self._watched(stop):
-            return await self._run(source, stop)
+        try:
+            async with self._watched(stop):
+                return await self._run(source, stop)
+        finally:
+            if self.let_go is not None:
+                await self.let_go()
 
     @asynccontextmanager
     async def _watched(self, stop: asyncio.Event) -> AsyncIterator[None]:

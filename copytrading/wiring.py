@@ -13,6 +13,7 @@ from copytrading.costs import NO_COSTS, Costs, MeasuredDatabase, MeasuredVenue
 from copytrading.deciding import Planner
 from copytrading.facts import GatherDoors, Gatherer, MarketsReady
 from copytrading.gate import Gate
+from copytrading.held_database import HeldDatabase
 from copytrading.intake import Intake
 from copytrading.metrics import StageTimes, Tallies
 from copytrading.outcomes import OutcomeWriter
@@ -49,7 +50,7 @@ from guardrails.stores.base import StoreDown, Stores
 from guardrails.stores.memory import memory_stores
 from guardrails.stores.redis import redis_stores
 from ledger.clock import Clock, Ids, Randomness
-from ledger.db import ClosableDatabase, ThreadedDatabase
+from ledger.db import ClosableDatabase, Database, ThreadedDatabase
 from ledger.system import SeededRandomness, SystemClock, SystemIds
 from ledger.units import BPS
 
@@ -120,9 +121,11 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     """An engine on the doors given."""
     clock, database = doors.clock, doors.database
     core = _core(choices, doors)
-    queue = _signal_queue(choices, doors, core)
+    # A process that stands by for a shard may lose it, and wake up without it: its services then write nothing more.
+    mine = HeldDatabase(database, core.lease.held) if choices.stands_by else database
+    queue = _signal_queue(choices, doors, core, database=mine)
     pipeline = _pipeline(choices, doors, core, queue=queue)
-    shedder = Shedder(database, clock, shard=core.lease.shard, settings=shed_settings(choices), queue=queue)
+    shedder = Shedder(mine, clock, shard=core.lease.shard, settings=shed_settings(choices), queue=queue)
     shedder.fan_outs = [pipeline]
     reporter = _reporter(choices, doors, core, queue=queue, shedder=shedder)
     return Engine(
@@ -130,16 +133,16 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         database=database,
         stores=doors.stores,
         lease=core.lease,
-        intake=Intake(database, queue, clock, tallies=core.tallies, settings=intake_settings(choices)),
+        intake=Intake(mine, queue, clock, tallies=core.tallies, settings=intake_settings(choices)),
         pipeline=pipeline,
         sender=core.sender,
         writer=core.writer,
         breakers=core.breakers,
         configs=core.configs,
         terms=core.terms,
-        sweeper=Sweeper(database, queue, clock, shard=core.lease.shard),
+        sweeper=Sweeper(mine, queue, clock, shard=core.lease.shard),
         shedder=shedder,
-        stopper=Stopper(database, queue, clock, quotes=core.quotes, shard=core.lease.shard),
+        stopper=Stopper(mine, queue, clock, quotes=core.quotes, shard=core.lease.shard),
         rescue=Rescue(
             RescueDoors(
                 database=database, venue=core.venue, clock=clock, breakers=core.breakers, tiers=commission_tiers()
@@ -222,10 +225,10 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     )
 
 
-def _signal_queue(choices: Choices, doors: EngineDoors, core: _Core) -> SignalQueue:
+def _signal_queue(choices: Choices, doors: EngineDoors, core: _Core, *, database: Database) -> SignalQueue:
     queue_max = settings.SUPERVISOR_QUEUE_MAX_SIZE
     bounds = SignalQueueSettings(queue_max=queue_max, reclaim_ms=RECLAIM_MS, patient=not choices.live)
-    return SignalQueue(doors.stores.queue, doors.database, doors.clock, shard=core.lease.shard, settings=bounds)
+    return SignalQueue(doors.stores.queue, database, doors.clock, shard=core.lease.shard, settings=bounds)
 
 
 def _pipeline(choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue) -> Pipeline:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from copytrading.hearing import Hearing, Switched
+from copytrading.held_database import HeldDatabase
 from copytrading.hybrid import Health, HybridTerms, Races, SignalMode
 from copytrading.leader_positions import LeaderPositions, PositionDoors, PositionSettings
 from copytrading.leader_roll import LeaderRoll
@@ -74,7 +75,9 @@ def build_live_supervisor(choices: Choices) -> tuple[Engine, Supervisor, Hearing
     doors = real_doors(choices)
     network = build_network(doors, shards=choices.of)
     engine = build_engine(choices, replace(doors, markets=network.directory))
-    return engine, Supervisor(engine, drain_ms=settings.COPY_TRADING_DRAIN_MS), build_hearing(engine, network, doors)
+    supervisor = Supervisor(engine, drain_ms=settings.COPY_TRADING_DRAIN_MS)
+    supervisor.let_go = network.close
+    return engine, supervisor, build_hearing(engine, network, doors)
 
 
 def build_network(doors: EngineDoors, *, shards: int, http: Http | None = None) -> Network:
@@ -108,7 +111,7 @@ def build_hearing(engine: Engine, network: Network, doors: EngineDoors) -> Heari
     running = [*parts.always(), *parts.streams(), *parts.chain()]
     engine.intake.stats = parts.stats
     engine.intake.holds = engine.lease.held
-    hearing = Hearing(running, engine.clock, stats=parts.stats, close=network.close)
+    hearing = Hearing(running, engine.clock, stats=parts.stats, prepare=parts.know_whom_to_hear)
     engine.reporter.sources = hearing.told
     engine.reporter.gauges = parts.with_stream(engine.reporter.gauges)
     return hearing
@@ -146,8 +149,10 @@ class _Parts:
         self._engine, self._network, self._doors = engine, network, doors
         self._mode = SignalMode(settings.COPY_TRADING_SIGNAL_MODE)
         self._leaders, self._heard = HeardLeaders(), Heard()
+        self._database = HeldDatabase(engine.database, engine.lease.held)
         self._races = Races(lag_max_ms=settings.COPY_TRADING_WS_LAG_MAX_MS)
         self._stream_watch: StreamWatch | None = None
+        self._roll = LeaderRoll(self._database, engine.clock, index=engine.configs, leaders=self._leaders)
         self.stats: dict[str, SourceStats] = {}
         self.other_places = other_places(str(settings.CHAIN_ID))
         sink = RacingSink(engine.intake, engine.clock, self._races)
@@ -159,6 +164,11 @@ class _Parts:
             late_after_s=settings.COPY_TRADING_STALE_AFTER_S,
             heard=self._heard,
         )
+
+    async def know_whom_to_hear(self) -> None:
+        """The leaders of this shard are known when this returns."""
+        await self._engine.configs.run_once()
+        await self._roll.run_once()
 
     def with_stream(self, gauges: Gauges) -> Gauges:
         """The engine's gauges, and whether the stream is to be relied upon."""
@@ -172,8 +182,7 @@ class _Parts:
 
     def always(self) -> list[Source]:
         """Whom to hear, and what they hold."""
-        clock, database = self._engine.clock, self._engine.database
-        roll = LeaderRoll(database, clock, index=self._engine.configs, leaders=self._leaders)
+        clock, database = self._engine.clock, self._database
         doors = PositionDoors(
             api=self._network.api,
             database=database,
@@ -182,7 +191,7 @@ class _Parts:
             markets=self._network.directory,
         )
         reread = PositionSettings(reread_s=settings.COPY_TRADING_POSITIONS_REREAD_S)
-        return [roll, LeaderPositions(doors, reread)]
+        return [self._roll, LeaderPositions(doors, reread)]
 
     def streams(self) -> list[Source]:
         """The activity stream, the polls and the judgement between them; the market channel."""
@@ -225,7 +234,7 @@ class _Parts:
             doors = ChainDoors(
                 rpc=rpc,
                 sockets=self._network.sockets,
-                database=self._engine.database,
+                database=self._database,
                 directory=self._network.directory,
             )
             found.append(ChainLogs(doors, self._ear(CHAIN_LOGS), self._chain_settings(urls.sockets)))
@@ -249,7 +258,7 @@ class _Parts:
 
     def _poller(self) -> PollingSource:
         poller = PollingSource(
-            PollingDoors(api=self._network.api, database=self._engine.database),
+            PollingDoors(api=self._network.api, database=self._database),
             self._ear(DATA_API),
             PollingSettings(
                 normal=_pace(settings.COPY_TRADING_POLL_ACTIVE_MS, settings.COPY_TRADING_POLL_QUIET_MS),
@@ -272,7 +281,7 @@ class _Parts:
             others.append(self._counted(DATA_API))
         silent_ms = MS * settings.COPY_TRADING_WS_SILENT_S
         return StreamWatch(
-            self._engine.database,
+            self._database,
             self._engine.clock,
             Watched(
                 leaders=self._leaders,
@@ -289,8 +298,8 @@ class _Parts:
 
     def _market_events(self) -> list[Source]:
         engine = self._engine
-        played = PlayedTokens(engine.database, engine.clock)
-        news = RecordedNews(engine.database, engine.clock, engine.terms, refresh=self._network.directory.tick_changed)
+        played = PlayedTokens(self._database, engine.clock)
+        news = RecordedNews(self._database, engine.clock, engine.terms, refresh=self._network.directory.tick_changed)
         doors = MarketEventsDoors(
             sockets=self._network.sockets,
             clock=engine.clock,

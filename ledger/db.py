@@ -6,6 +6,7 @@ cancelling the caller does not pretend that the write did not happen.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,6 +14,9 @@ from threading import Barrier
 from typing import ParamSpec, Protocol, TypeVar
 
 from django.db import close_old_connections, connections
+
+IDLE_MS_MAX = 5_000
+"""A process that is frozen inside a transaction loses it, and its row locks, before others wait long to take over."""
 
 MEET_S = 60.0
 """Longer than any statement may run (statement_timeout); then the threads are given up."""
@@ -61,7 +65,11 @@ class ThreadedDatabase:
 def _keep_connections() -> None:
     # Connections of requests end with them; those of these threads stay, checked before each unit of work.
     for connection in connections.all():
-        connection.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None}
+        options = dict(connection.settings_dict["OPTIONS"])
+        if connection.vendor == "postgresql":
+            others = re.sub(r"-c idle_in_transaction_session_timeout=\d+", "", options.get("options", ""))
+            options["options"] = f"-c idle_in_transaction_session_timeout={IDLE_MS_MAX} {others}".strip()
+        connection.settings_dict = {**connection.settings_dict, "CONN_MAX_AGE": None, "OPTIONS": options}
 
 
 def _close_all(meeting: Barrier) -> None:

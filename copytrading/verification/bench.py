@@ -20,7 +20,7 @@ from copytrading.signals import LeaderAction, parse_row
 from copytrading.supervisor import Engine
 from copytrading.verification.doors import HeldBack
 from copytrading.verification.steps import Wrong
-from copytrading.wiring import EngineDoors, build_engine, build_stores
+from copytrading.wiring import EngineDoors, build_engine, build_shared_stores, build_stores
 from copytrading.wiring_choices import Choices
 from execution.books import Book, Level
 from execution.models import Market
@@ -175,12 +175,13 @@ async def decide_queued(engine: Engine) -> None:
 
 
 async def clear_stores() -> None:
-    """Delete what the engines' stores hold under the prefix of the settings."""
-    stores = build_stores(SystemClock(), shard=0, of=1)
-    try:
-        await stores.clear()
-    finally:
-        await stores.close()
+    """Delete what the engines' stores hold under the prefix of the settings, also what shards share."""
+    clock = SystemClock()
+    for stores in (build_stores(clock, shard=0, of=1), build_shared_stores(clock)):
+        try:
+            await stores.clear()
+        finally:
+            await stores.close()
 
 
 def _label(number: int) -> str:

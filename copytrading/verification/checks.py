@@ -1,19 +1,25 @@
 """The checks by name, what each lays down beforehand, and how one is run from an empty database to its results."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
+from django.conf import settings
 
 from copytrading.models import CopyTrade
 from copytrading.states import Status
 from copytrading.verification.bench import Bench, clear_stores
 from copytrading.verification.configs import config_steps
-from copytrading.verification.database import private_database, undisturbed
+from copytrading.verification.database import address, private_database, undisturbed
+from copytrading.verification.dual import dual_steps
 from copytrading.verification.events import ALLOWED_WALLETS, event_steps
+from copytrading.verification.market_events import market_event_steps
 from copytrading.verification.prewrite import prewrite_steps
+from copytrading.verification.processes import Words, environment_of_its_own
+from copytrading.verification.recovery import recovery_steps
 from copytrading.verification.sharing import FAN_OUT, POOL, ownership_steps, pool_steps
 from copytrading.verification.steps import Result, Step, run_steps
 from copytrading.verification.stores import EXITS_BPS, QUEUE_MAX, backpressure_steps, dedup_steps
@@ -54,6 +60,26 @@ SETTINGS: Mapping[str, Any] = {
 }
 """The installation's own bounds would change what the steps count."""
 
+
+def environment(values: Mapping[str, Words]) -> dict[str, str]:
+    """The variables of a process on this check's database and key prefix: these settings, and else the defaults."""
+    private = {"DATABASE_URL": address(), "REDIS_URL": settings.REDIS_URL, "REDIS_PREFIX": settings.REDIS_PREFIX}
+    return environment_of_its_own({**private, **values}, declared=[each.name for each in settings.SETTINGS])
+
+
+@contextmanager
+def in_force(values: Mapping[str, Any]) -> Iterator[None]:
+    """Have these settings hold in this process meanwhile."""
+    before = {name: getattr(settings, name) for name in values}
+    try:
+        for name, value in values.items():
+            setattr(settings, name, value)
+        yield
+    finally:
+        for name, value in before.items():
+            setattr(settings, name, value)
+
+
 CHECKS: Mapping[str, Check] = {
     "config-refresh": Check(steps=config_steps, settings=SETTINGS),
     "prewrite": Check(steps=prewrite_steps, settings=SETTINGS),
@@ -70,6 +96,9 @@ CHECKS: Mapping[str, Check] = {
         settings={**SETTINGS, "SUPERVISOR_WORKER_POOL_SIZE": POOL, "SUPERVISOR_FAN_OUT_COUNT": FAN_OUT},
     ),
     "shard-ownership": Check(steps=ownership_steps, settings=SETTINGS),
+    "market-events": Check(steps=lambda _bench: market_event_steps(in_force), settings=SETTINGS),
+    "dual-supervisor": Check(steps=lambda _bench: dual_steps(environment)),
+    "cursor-recovery": Check(steps=lambda _bench: recovery_steps(environment)),
 }
 
 

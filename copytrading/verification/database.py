@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, urlencode
 
 from django.core.management import call_command
 from django.db import DEFAULT_DB_ALIAS, connection, connections
@@ -91,10 +92,12 @@ def proved_inside(schema: str) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_schema()")
             (found,) = cursor.fetchone()
-        if found != schema:
+        # A private database within this one has a schema of its own.
+        wanted = _schema_asked_for(connection) or schema
+        if found != wanted:
             connection.close()
             raise NotPrivate(
-                f"A new connection leads to the schema {found} instead of {schema}: something between drops its "
+                f"A new connection leads to the schema {found} instead of {wanted}: something between drops its "
                 "options (a pooler?). Give a DATABASE_URL that leads to Postgres directly."
             )
 
@@ -103,6 +106,21 @@ def proved_inside(schema: str) -> Iterator[None]:
         yield
     finally:
         connection_created.disconnect(refuse_outside)
+
+
+def address() -> str:
+    """The DATABASE_URL of where this process's default connection leads now, for other processes."""
+    found = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{quote(str(Path(found['NAME']).absolute()))}"
+    user, password = quote(str(found["USER"]), safe=""), quote(str(found["PASSWORD"]), safe="")
+    account = f"{user}:{password}@" if user else ""
+    host, name = str(found["HOST"]), quote(str(found["NAME"]), safe="")
+    place = f"{host}:{found['PORT']}" if found["PORT"] else host
+    if host.startswith("/"):
+        # The folder of a socket stands before the name.
+        place, name = "", quote(f"{host}/{found['NAME']}", safe="")
+    return f"postgres://{account}{place}/{name}?{urlencode(found['OPTIONS'], quote_via=quote)}"
 
 
 @contextmanager
@@ -114,6 +132,13 @@ def undisturbed() -> Iterator[None]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
+
+
+def _schema_asked_for(connection: BaseDatabaseWrapper) -> str:
+    """The private schema that the options of a connection name last; empty where they name none."""
+    options = str(connection.settings_dict["OPTIONS"].get("options", ""))
+    last = options.rpartition("-c search_path=")[2].strip()
+    return last if last.startswith(NAME) else ""
 
 
 def _execute(sql: str) -> None:

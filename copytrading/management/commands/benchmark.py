@@ -1,18 +1,28 @@
-"""`manage.py benchmark configs|cost|messages|pages|replay`: what a copy costs, on an empty scratch database."""
+"""`manage.py benchmark …`: what a copy costs, and how live hearing does, on an empty scratch database."""
 
 from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from copytrading.benchmarks import configs, cost, messages, pages, replay
+from copytrading.benchmarks import configs, cost, first_seen, messages, pages, replay, soak, takeover
 from copytrading.benchmarks.cast import NotScratch
 from copytrading.benchmarks.runs import Unfinished
+from copytrading.benchmarks.soak import SoakFailed
 from copytrading.console import require_migrated
 from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.sources.files import UnreadableFile
 
-SUBCOMMANDS = {"configs": configs, "cost": cost, "messages": messages, "pages": pages, "replay": replay}
+SUBCOMMANDS = {
+    "configs": configs,
+    "cost": cost,
+    "first-seen": first_seen,
+    "messages": messages,
+    "pages": pages,
+    "replay": replay,
+    "soak": soak,
+    "takeover": takeover,
+}
 WITHOUT_DATABASE = frozenset({"messages"})
 
 
@@ -31,10 +41,10 @@ class Command(BaseCommand):
             module.add_arguments(chosen.add_parser(name, help=(module.__doc__ or "").strip()))
 
     def handle(self, *_args: Any, **options: Any) -> None:
-        """Run the subcommand. The figures are no verdict: the exit code is 0 whatever they are."""
+        """Run the subcommand. Figures are no verdict: the exit code is 0 whatever they are, but for `soak`, a test."""
         if options["subcommand"] not in WITHOUT_DATABASE:
             require_migrated()
         try:
             SUBCOMMANDS[options["subcommand"]].run(options, self.stdout.write)
-        except (NotScratch, UnreadableFile, LeaseHeldByAnother, Unfinished, OSError) as error:
+        except (NotScratch, UnreadableFile, LeaseHeldByAnother, Unfinished, SoakFailed, OSError) as error:
             raise CommandError(str(error)) from None

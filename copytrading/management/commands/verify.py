@@ -2,7 +2,7 @@
 
 import signal
 from argparse import ArgumentParser
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import DatabaseError
 
 from copytrading.console import one_line, require_migrated
-from copytrading.verification.checks import CHECKS, run_check, stale_orders
+from copytrading.verification.checks import CHECKS, in_force, run_check, stale_orders
 from copytrading.verification.database import NotPrivate
 from copytrading.verification.steps import Result, report
 from ledger.system import SystemIds
@@ -68,7 +68,7 @@ class Command(BaseCommand):
         check, token = CHECKS[name], SystemIds().token()
         prefix = f"{settings.REDIS_PREFIX}:verify:{token}"
         try:
-            with _settings({**check.settings, "REDIS_PREFIX": prefix}), _asked_to_stop() as asked:
+            with in_force({**check.settings, "REDIS_PREFIX": prefix}), _asked_to_stop() as asked:
 
                 def tell(result: Result) -> None:
                     if not as_json:
@@ -103,15 +103,3 @@ def _asked_to_stop() -> Iterator[list[int]]:
     finally:
         for number, action in before.items():
             signal.signal(number, action)
-
-
-@contextmanager
-def _settings(values: Mapping[str, Any]) -> Iterator[None]:
-    before = {name: getattr(settings, name) for name in values}
-    try:
-        for name, value in values.items():
-            setattr(settings, name, value)
-        yield
-    finally:
-        for name, value in before.items():
-            setattr(settings, name, value)
