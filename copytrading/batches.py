@@ -29,12 +29,13 @@ Subscribers = Mapping[int, tuple[Config, ...]]
 class Waiting:
     """A signal not yet decided for all: the configs with ids above `after` are left.
 
-    An id, not a position: configs may come and go between two batches.
+    An id, not a position: configs may come and go between two batches. `tried` when its try has been counted.
     """
 
     signal: SignalFacts
     after: int = 0
     alone: bool = False
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +86,7 @@ def next_batch(
             shares[item.signal.leader_id] -= min(room, len(configs))
         if room < len(configs):
             taken.close(item.signal)
-            passed.append(replace(item, after=configs[room - 1].config_id))
+            passed.append(replace(item, after=configs[room - 1].config_id, tried=True))
             continue
         finished.append(item.signal.signal_id)
     return _batch(pairs, finished, lonely, taken.signals), passed

@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 from django.db.models import QuerySet
 
 from copytrading.decide import Config, Direction, Sides
@@ -43,13 +43,26 @@ CHOICES_MAX = 4_096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Moment:
+    """A moment of the database: its time, and which transactions had ended.
+
+    All with an id below `all_ended` had, and those from `none_begun` on had not yet begun to write. 0 on SQLite,
+    where everything is read each time.
+    """
+
+    at: datetime
+    all_ended: int = 0
+    none_begun: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """Configs in the order of their ids, the last id looked at, and the database's time before it was read."""
+    """Configs in the order of their ids, the last id looked at, and a moment before it was read."""
 
     configs: tuple[Config, ...]
     last_id: int
     more: bool
-    read_at: datetime
+    read_at: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +80,12 @@ class Changes:
 
     config_ids: tuple[int, ...]
     marks: frozenset[Change]
-    read_at: datetime
+    read_at: Moment
 
 
 def configs_after(last_id: int, leader_ids: Collection[int] | None, *, limit: int) -> Page:
     """The next active configs, of these leaders or (None) of all. Ids are compared, so nothing is skipped."""
-    read_at = database_now()
+    read_at = _moment()
     rows = CopyConfig.objects.filter(pk__gt=last_id)
     if leader_ids is not None:
         rows = rows.filter(leader_id__in=leader_ids)
@@ -91,7 +104,7 @@ def changes_since(moment: datetime, *, known: Collection[Change]) -> Changes:
 
     Four questions on indexes; a change of a leader or follower names all its configs.
     """
-    read_at = database_now()
+    read_at = _moment()
     marks: set[Change] = set()
     ids: set[int] = set()
     for table, model, name in SOURCES:
@@ -102,6 +115,18 @@ def changes_since(moment: datetime, *, known: Collection[Change]) -> Changes:
             ids.update(of_these.values_list("pk", flat=True))
             marks |= new
     return Changes(config_ids=tuple(sorted(ids)), marks=frozenset(marks), read_at=read_at)
+
+
+def _moment() -> Moment:
+    if connection.vendor != "postgresql":
+        return Moment(at=database_now())
+    with connection.cursor() as cursor:
+        # An id of our own, because a snapshot does not say which ids were given out, only which have ended.
+        cursor.execute(
+            "SELECT clock_timestamp(), pg_snapshot_xmin(pg_current_snapshot())::text, pg_current_xact_id()::text"
+        )
+        at, all_ended, none_begun = cursor.fetchone()
+    return Moment(at=at, all_ended=int(all_ended), none_begun=int(none_begun))
 
 
 def _read(rows: QuerySet[CopyConfig], *, limit: int | None = None) -> Iterator[Config]:

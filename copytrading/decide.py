@@ -106,7 +106,8 @@ class SignalFacts:
 class CopyFacts:
     """What is known about one follower and the market when a signal is decided.
 
-    `stale_after_s` None turns the age filter off (replay).
+    `stale_after_s` None turns the age filter off (replay). `sold_already`: the leader sold of it later than this trade,
+    and that was heard first.
     """
 
     rule_facts: Facts
@@ -118,6 +119,7 @@ class CopyFacts:
     about: MarketAbout = UNKNOWN_ABOUT
     bankroll_micros: int | None = None
     carried_micros: int = 0
+    sold_already: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +220,9 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
 
 def _opening_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> list[Refusal]:
     found: list[Refusal] = [config.stopped] if config.stopped is not None else []
+    if facts.sold_already:
+        # The sale is decided: nothing would ever sell what is bought now.
+        found.append(Refusal(Reason.SOLD_ALREADY))
     paid = signal.leader_cost_micros
     if paid < config.min_trigger_micros:
         found.append(Refusal(Reason.BELOW_TRIGGER, paid, config.min_trigger_micros, Unit.MONEY))

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Protocol
 
 from copytrading.batches import Batch, Subscribers
@@ -9,7 +10,7 @@ from copytrading.breaker_watch import NOTHING_HELD, Breakers, HeldBack
 from copytrading.config_index import ConfigIndex
 from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, against
 from copytrading.operations.prewrite import decided_pairs
-from copytrading.queries import already_decided, carried
+from copytrading.queries import already_decided, carried, overtaken_buys
 from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
 from execution.preflight import MarketTerms
 from execution.queries import MarketFacts, bankrolls, holdings, markets
@@ -25,6 +26,9 @@ UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=Tr
 """A market without a row: refused, because its terms are unknown."""
 
 NOTHING = Micros(0)
+
+CLOCKS_DIFFER = timedelta(minutes=1)
+"""At most, between the chain, whose times trades have, and this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +47,9 @@ class OperatorBounds:
 class Gathered:
     """The facts of one batch; `decided` pairs have a copy already.
 
-    `opposite` has, by signal id, the signals as those against the leader trade them; `bankrolls` are of the
-    followers whose sizing asks for it, `carried` of the configs that accumulate.
+    `overtaken` buys have a later sale of the leader's that was heard before them. `opposite` has, by signal id, the
+    signals as those against the leader trade them; `bankrolls` are of the followers whose sizing asks for it, `carried`
+    of the configs that accumulate.
     """
 
     operator: OperatorBounds
@@ -56,6 +61,7 @@ class Gathered:
     bankrolls: Mapping[int, Micros]
     carried: Mapping[tuple[int, int], int]
     decided: frozenset[tuple[int, int]]
+    overtaken: frozenset[int]
     rule_base: Facts
     held_back: HeldBack = NOTHING_HELD
 
@@ -97,6 +103,7 @@ class Gathered:
             already=self.already.get((config.config_id, signal.group_key), NOTHING_YET),
             held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
             stale_after_s=self.operator.stale_after_s,
+            sold_already=signal.signal_id in self.overtaken,
         )
 
     def budgets(self, signal: SignalFacts, config: Config) -> tuple[tuple[BudgetKey, Bound], ...]:
@@ -147,6 +154,10 @@ class Gatherer:
         """Active configs of these leaders, in the order of granting."""
         return await self._index.of_leaders(leader_ids)
 
+    async def reread_configs(self) -> bool:
+        """Read all configs anew, because a row was not as they say; whether there was news."""
+        return await self._index.reread()
+
     async def gather(self, batch: Batch) -> Gathered:
         """Everything else that this batch needs, read on one connection."""
         self._forget_old()
@@ -182,9 +193,18 @@ class Gatherer:
             bankrolls=bankrolls({c.follower_id for _s, c in batch.pairs if c.terms.sizing in OF_BANKROLL}),
             carried=_carried(batch, seen),
             decided=frozenset(decided_pairs([signal.signal_id for signal in batch.signals])),
+            overtaken=self._overtaken(batch),
             rule_base=Facts(now=self._clock.now()),
             held_back=held_back,
         )
+
+    def _overtaken(self, batch: Batch) -> frozenset[int]:
+        """Asked live only: a replay shows everything in its order."""
+        stale_after_s = self._operator.stale_after_s
+        if stale_after_s is None:
+            return frozenset()
+        since = self._clock.now() - timedelta(seconds=stale_after_s) - CLOCKS_DIFFER
+        return overtaken_buys(batch.signals, since=since)
 
     def _opposite(self, batch: Batch) -> dict[int, SignalFacts | None]:
         if not any(config.direction is Direction.COUNTER for _signal, config in batch.pairs):

@@ -14,7 +14,7 @@ from ledger.db import Database
 
 LOOK_S = 0.25
 FORGET_EVERY_S = 60
-"""A leader may be without followers for so long, while configs are being changed, and is not begun anew."""
+"""Also those are forgotten whom no shard has told of, because none ran when they lost their last follower."""
 
 log = structlog.get_logger(__name__)
 
@@ -44,6 +44,8 @@ class LeaderRoll:
         if self._index.version != self._of_version:
             version, ids = self._index.version, self._index.leader_ids
             if ids != self._told:
+                # First: who is followed again must not find the beginning of the last time, and what is in between.
+                await self._database.run(forget_unfollowed)
                 self._leaders.replace(await self._database.run(hear, ids, now=self._clock.now()))
                 log.info("Leaders are heard.", action="leaders", leaders=len(ids), were=len(self._told))
             self._of_version, self._told = version, ids

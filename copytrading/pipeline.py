@@ -7,12 +7,13 @@ this process inserted and reserved are sent; everything after the prewrite survi
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import structlog
+from django.db import IntegrityError
 
-from copytrading.batches import Batch, Waiting, next_batch
+from copytrading.batches import Batch, Subscribers, Waiting, next_batch
 from copytrading.costs import NO_COSTS, Costs
 from copytrading.decide import SignalFacts
 from copytrading.deciding import Answer, Planner, decide_all, dry_plans
@@ -137,9 +138,12 @@ class Pipeline:
     async def _begin(self, signal_ids: Sequence[int], *, beside: Sequence[Waiting] = ()) -> list[Waiting]:
         if not signal_ids:
             return []
-        attempts_max = self._settings.attempts_max
         begun = await self._doors.database.run(
-            begin_signals, signal_ids, now=self._doors.clock.now(), attempts_max=attempts_max
+            begin_signals,
+            signal_ids,
+            now=self._doors.clock.now(),
+            attempts_max=self._settings.attempts_max,
+            lease=self._steps.lease.held(),
         )
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
@@ -149,28 +153,41 @@ class Pipeline:
         return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in new]
 
     async def _decide_next(self, waiting: Sequence[Waiting]) -> list[Waiting]:
-        """Decide and send the next batch of these; those left."""
+        """Decide and send the next batch of these; those left, which are all while the configs are not as they were."""
         if not waiting:
             return []
         batch_copies = self._settings.batch_copies
         subscribers = await self._steps.gatherer.configs({each.signal.leader_id for each in waiting})
         batch, left = next_batch(waiting, subscribers, copies_max=batch_copies, fan_out_max=self._fan_out_max)
-        await self._process_batch(_first_tried(waiting, batch), batch)
+        try:
+            done = await self._process_batch(_first_tried(waiting, batch), batch, subscribers)
+        except IntegrityError:
+            # A config that was deleted by hand has no row for its copies: nothing was written.
+            if not await self._steps.gatherer.reread_configs():
+                raise
+            done = False
+        if not done:
+            return [replace(each, tried=each.tried or each.signal in batch.signals) for each in waiting]
         signals = len(batch.signals) + len(batch.without_followers)
         self._take = signals_to_take(signals, len(batch.pairs), batch_copies=batch_copies)
         return left
 
-    async def _process_batch(self, begun: Sequence[SignalFacts], batch: Batch) -> None:
+    async def _process_batch(self, begun: Sequence[SignalFacts], batch: Batch, subscribers: Subscribers) -> bool:
+        """Decide, write and send; False, with nothing done, when a config changed while this waited for its turn."""
         steps, stages, costs = self._steps, self._steps.stages, self._steps.costs
         if batch.without_followers:
             await self._drop(batch.without_followers)
         if not batch.signals:
-            return
-        await self._doors.database.run(count_try, begun, now=self._doors.clock.now())
+            return True
+        lease, now = steps.lease.held(), self._doors.clock.now()
+        await self._doors.database.run(count_try, begun, now=now, lease=lease)
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
         with stages.measure("preflight"):
             gathered = await steps.gatherer.gather(batch)
+        # Room, earlier orders and the venue may have been waited for, and somebody may have switched off meanwhile.
+        if await steps.gatherer.configs(subscribers) != subscribers:
+            return False
         with stages.measure("guardrails"), costs.measure("decide"):
             answers = decide_all(batch.pairs, gathered)
         with stages.measure("pricing"):
@@ -184,6 +201,7 @@ class Pipeline:
         self._count(written)
         with costs.measure("send"):
             steps.sender.start(written.reserved, written_ms=written_ms)
+        return True
 
     async def _quotes(self, answers: Sequence[Answer]) -> dict[tuple[int, int], Quote]:
         """One book for each signal and token that somebody wants to copy."""
@@ -211,8 +229,8 @@ class Pipeline:
         return await self._doors.database.run(prewrite, work)
 
     async def _drop(self, signal_ids: Sequence[int]) -> None:
-        now = self._doors.clock.now()
-        await self._doors.database.run(drop_signals, signal_ids, reason=Reason.NO_SUBSCRIBERS, now=now)
+        lease, now = self._steps.lease.held(), self._doors.clock.now()
+        await self._doors.database.run(drop_signals, signal_ids, reason=Reason.NO_SUBSCRIBERS, now=now, lease=lease)
 
     def _count(self, written: Written) -> None:
         for row in written.rows:
@@ -224,7 +242,7 @@ class Pipeline:
 
 def _first_tried(waiting: Sequence[Waiting], batch: Batch) -> list[SignalFacts]:
     """The batch's signals that are decided for their first followers: tries are counted once for a signal."""
-    begun = {each.signal.signal_id for each in waiting if each.after}
+    begun = {each.signal.signal_id for each in waiting if each.tried}
     return [each for each in batch.signals if each.signal_id not in begun]
 
 

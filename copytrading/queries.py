@@ -157,14 +157,13 @@ class OpenId:
     is_exit: bool
 
 
-_EXIT = Q(side=Side.SELL.value) | Q(only_config__isnull=False)
+_EXIT = Q(side=Side.SELL.value)
 
 
 def open_ids(*, before: datetime, limit: int, shard: Shard, entries_since: datetime | None = None) -> list[OpenId]:
     """As `open_signal_ids`, with which of them are exits; what was detected before `entries_since` only if it is."""
     rows = _open_between(before=before, shard=shard, entries_since=entries_since).order_by("detected_at", "id")
-    found = rows.values_list("pk", "side", "only_config_id")[:limit]
-    return [OpenId(pk, side == Side.SELL or only is not None) for pk, side, only in found]
+    return [OpenId(pk, side == Side.SELL) for pk, side in rows.values_list("pk", "side")[:limit]]
 
 
 def earlier_open_ids(sells: Sequence[SignalFacts]) -> set[int]:
@@ -180,6 +179,30 @@ def earlier_open_ids(sells: Sequence[SignalFacts]) -> set[int]:
     )
     found = rows.values_list("pk", "leader_id", "condition_id")
     return {pk for pk, leader, condition in found if pk < newest.get((leader, condition), 0)}
+
+
+def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime) -> frozenset[int]:
+    """Those of these buys after which, by the time of trading, the leader sold of the same, and that was heard first.
+
+    Sales detected before `since` are not looked at; no buy, no query.
+    """
+    buys = [each for each in signals if each.side is Side.BUY and each.only_config is None]
+    if not buys:
+        return frozenset()
+    rows = Signal.objects.filter(
+        leader_id__in={each.leader_id for each in buys},
+        detected_at__gte=since,
+        side=Side.SELL.value,
+        only_config__isnull=True,
+        token_id__in={each.token_id for each in buys},
+    )
+    sales = list(rows.values_list("leader_id", "token_id", "pk", "traded_at"))
+    return frozenset(
+        buy.signal_id
+        for buy in buys
+        for leader, token, pk, traded_at in sales
+        if (leader, token) == (buy.leader_id, buy.token_id) and pk < buy.signal_id and traded_at > buy.traded_at
+    )
 
 
 def entries_before(signal_ids: Sequence[int], moment: datetime) -> set[int]:

@@ -11,6 +11,7 @@ from copytrading.operations.leases import (
     Lease,
     LeaseLost,
     acquire,
+    asked_since,
     holder_of,
     newer_count,
     release,
@@ -22,7 +23,6 @@ from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Shard
 from ledger.clock import Clock
 from ledger.db import Database
-from ledger.sql import database_now
 
 MARGIN_MS = 2_000
 """A holder stops trusting its lease this long before it ends: longer than any send under way."""
@@ -150,9 +150,10 @@ class LeaseKeeper:
         shard, named = self._shard, {"shard": self._shard.index, "of": self._shard.of}
         try:
             if self.since is None:
-                self.since = await self._database.run(database_now)
+                self.since = await self._database.run(asked_since, of=shard.of)
+            since = self.since if self._claim.stands_by else None
             lease = await self._database.run(
-                acquire, shard=shard.index, of=shard.of, holder=self._claim.holder, ttl_s=self._ttl_s
+                acquire, shard=shard.index, of=shard.of, holder=self._claim.holder, ttl_s=self._ttl_s, since=since
             )
             if lease is None and self._claim.stands_by:
                 await self._database.run(stand_by, holder=self._claim.holder, since=self.since, **named)

@@ -1,20 +1,27 @@
 """The index of configs against real rows: what a person changes is decided by within a second."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
+from threading import Event
 from typing import TypeVar
 
 import pytest
 from django.db import connection, transaction
 
+from copytrading import config_index
 from copytrading.config_index import ConfigIndex, IndexTerms
+from copytrading.configs import configs_after
 from copytrading.decide import Config
 from copytrading.models import CopyConfig, Follower, Leader, Standing
 from copytrading.operations.bulk import set_active
 from copytrading.queries import Shard
 from copytrading.shards import shard_of
 from ledger.sql import database_now
-from tests.doors import InlineDatabase, VirtualClock
+from tests.database.races import WAIT_SECONDS_MAX
+from tests.doors import InlineDatabase, VirtualClock, outside_loop
 from tests.factories import CopyConfigFactory, LeaderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -127,21 +134,100 @@ def test_a_deleted_config_disappears_with_the_reconciliation() -> None:
     config = CopyConfigFactory()
     desk.ask(config.leader)
     CopyConfig.objects.all().delete()
-    assert desk.ask(config.leader, after_s=61) == ()
+    desk.clock.advance(61)
+    desk.run(desk.index.run_once)
+    assert desk.ask(config.leader) == ()
     desk.runner.close()
 
 
+@contextmanager
+def somebody_disables(config: CopyConfig) -> Iterator[None]:
+    """On another connection; the transaction ends with the block."""
+    done, end = Event(), Event()
+
+    def change() -> None:
+        try:
+            with transaction.atomic():
+                CopyConfig.objects.filter(pk=config.pk).update(active=False)
+                done.set()
+                assert end.wait(WAIT_SECONDS_MAX)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change)
+        try:
+            assert done.wait(WAIT_SECONDS_MAX)
+            yield
+        finally:
+            end.set()
+            changing.result(WAIT_SECONDS_MAX)
+
+
 @pytest.mark.postgres
-def test_a_change_that_commits_late_is_not_missed(desk: Desk) -> None:
+def test_a_change_whose_transaction_outlasts_the_overlap_is_read_when_it_commits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_index, "OVERLAP", timedelta(0))
     config = CopyConfigFactory()
     desk.ask(config.leader)
-    with transaction.atomic():
-        CopyConfig.objects.update(percentage_bps=7)
-        stamped = CopyConfig.objects.get().updated_at
-    # The clock of the index has moved past the stamp of a change that it could not see yet.
-    desk.index._since = database_now()
-    assert stamped < desk.index._since
-    assert desk.ask(config.leader)[0].terms.percentage_bps == 7
+    with somebody_disables(config):
+        assert all(desk.ask(config.leader) for _look in range(3))
+    assert desk.ask(config.leader) == ()
+
+
+@pytest.mark.postgres
+def test_a_change_that_was_open_before_the_index_began_is_read_when_it_commits(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(config_index, "OVERLAP", timedelta(0))
+    config = CopyConfigFactory()
+    with somebody_disables(config):
+        assert all(desk.ask(config.leader) for _look in range(3))
+    desk.run(desk.index.run_once)
+    assert desk.ask(config.leader) == ()
+
+
+@pytest.mark.postgres
+def test_answers_are_young_while_everything_is_read_anew(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_index, "PAGE", 1)
+    leader = LeaderFactory()
+    configs = [CopyConfigFactory(leader=leader) for _each in range(4)]
+    desk.ask(leader)
+    read, disabled = desk.index._database.run, []
+
+    async def slow(work, /, *args, **kwargs):
+        answer = await read(work, *args, **kwargs)
+        if work is configs_after:
+            if args[0] == configs[1].pk:
+                disabled.append(outside_loop(set_active, [configs[0].pk], active=False, who="olga", why="test"))
+            desk.clock.advance(1)
+            if disabled:
+                assert len((await desk.index.of_leaders([leader.pk]))[leader.pk]) == 3
+        return answer
+
+    monkeypatch.setattr(desk.index._database, "run", slow)
+    desk.clock.advance(301)
+    desk.run(desk.index.run_once)
+    assert disabled
+    assert [each.config_id for each in desk.ask(leader)] == [each.pk for each in configs[1:]]
+
+
+def test_an_answer_is_asked_again_when_reading_it_took_longer_than_it_may_be_old(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = CopyConfigFactory()
+    read, slow_ones = desk.index._database.run, iter([True])
+
+    async def slow(work, /, *args, **kwargs):
+        answer = await read(work, *args, **kwargs)
+        if work is configs_after and next(slow_ones, False):
+            outside_loop(set_active, [config.pk], active=False, who="olga", why="test")
+            desk.clock.advance(5)
+        return answer
+
+    monkeypatch.setattr(desk.index._database, "run", slow)
+    assert desk.ask(config.leader) == ()
 
 
 def test_a_shard_holds_the_configs_of_its_own_leaders() -> None:

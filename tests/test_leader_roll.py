@@ -9,13 +9,15 @@ import pytest
 from copytrading.config_index import ConfigIndex, IndexTerms
 from copytrading.leader_roll import FORGET_EVERY_S, LeaderRoll
 from copytrading.models import CopyConfig, SignalCursor
-from copytrading.operations.hearing import forget_unfollowed, hear
+from copytrading.operations.hearing import NOTICED_WITHIN, forget_unfollowed, hear
 from copytrading.queries import Shard
 from copytrading.sources.leaders import HeardLeaders
 from tests.doors import BEGINNING, InlineDatabase, VirtualClock
 from tests.factories import CopyConfigFactory, LeaderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+NOTICED_S = int(NOTICED_WITHIN.total_seconds())
 
 
 class Station:
@@ -46,7 +48,7 @@ def station() -> Iterator[Station]:
 
 
 def test_a_leader_is_heard_since_the_first_follow(station: Station) -> None:
-    leader = CopyConfigFactory().leader
+    leader = CopyConfigFactory(updated_at=BEGINNING + timedelta(seconds=1)).leader
     LeaderFactory()
     assert station.look() == {leader.wallet: BEGINNING + timedelta(seconds=1)}
     CopyConfigFactory(leader=leader)
@@ -54,7 +56,7 @@ def test_a_leader_is_heard_since_the_first_follow(station: Station) -> None:
 
 
 def test_a_restart_goes_on_from_the_same_moment(station: Station) -> None:
-    leader = CopyConfigFactory().leader
+    leader = CopyConfigFactory(updated_at=BEGINNING + timedelta(seconds=1)).leader
     station.look()
     later = Station()
     assert later.look(after_s=3_600) == {leader.wallet: BEGINNING + timedelta(seconds=1)}
@@ -65,9 +67,33 @@ def test_a_leader_whom_nobody_follows_is_not_heard_and_begins_anew(station: Stat
     leader = CopyConfigFactory().leader
     station.look()
     CopyConfig.objects.update(active=False)
-    assert station.look(after_s=FORGET_EVERY_S) == {}
+    assert station.look(after_s=NOTICED_S) == {}
     CopyConfig.objects.update(active=True)
-    assert station.look() == {leader.wallet: BEGINNING + timedelta(seconds=FORGET_EVERY_S + 2)}
+    # However soon: what it did in between was for nobody.
+    assert station.look(after_s=NOTICED_S)[leader.wallet] >= BEGINNING + timedelta(seconds=NOTICED_S + 1)
+
+
+def test_beginning_of_a_leader_that_lost_its_follower_while_nobody_listened_is_forgotten(station: Station) -> None:
+    CopyConfigFactory()
+    station.look()
+    CopyConfig.objects.update(active=False)
+    later = Station()
+    later.look(after_s=FORGET_EVERY_S)
+    later.runner.close()
+    assert not SignalCursor.objects.exists()
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    ("noticed_after_s", "history_s"), [(3, 0), (NOTICED_S + 20, 20), (-5, -5)], ids=["at once", "late", "clocks differ"]
+)
+def test_what_a_leader_does_between_the_follow_and_its_noticing_is_no_history(
+    station: Station, noticed_after_s: int, history_s: int
+) -> None:
+    leader = CopyConfigFactory(updated_at=BEGINNING).leader
+    assert hear([leader.pk], now=BEGINNING + timedelta(seconds=noticed_after_s)) == {
+        leader.wallet: BEGINNING + timedelta(seconds=history_s)
+    }
 
 
 def test_the_same_set_of_leaders_is_no_change(station: Station) -> None:

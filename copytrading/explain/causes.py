@@ -54,6 +54,7 @@ CAUSES: Mapping[str, Cause] = {
     "BELOW_TRIGGER": Cause(Place.CONFIG, ("min_trigger_micros",)),
     "MAX_ODDS": Cause(Place.CONFIG, ("max_odds_micros",)),
     "STALE_SIGNAL": Cause(Place.SETTINGS, ("COPY_TRADING_STALE_AFTER_S",)),
+    "SOLD_ALREADY": _NOWHERE,
     "MAX_DAYS_OUT": Cause(Place.CONFIG, ("max_days_out",)),
     "MIN_LIQUIDITY": Cause(Place.CONFIG, ("min_liquidity_micros",)),
     "MIN_VOLUME": Cause(Place.CONFIG, ("min_volume_micros",)),

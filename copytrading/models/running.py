@@ -14,6 +14,7 @@ class ShardLease(models.Model):
     term = models.BigIntegerField(default=0)
     expires_at = models.DateTimeField(db_default=Now())
     renewed_at = models.DateTimeField(db_default=Now())
+    since = models.DateTimeField(null=True, help_text="Since when its holder has asked for the shard.")
 
     class Meta:
         constraints = [

@@ -38,8 +38,18 @@ DOWN = (
     *(exceptions.ConnectionError, exceptions.TimeoutError, exceptions.InvalidResponse, OSError),
     *(exceptions.OutOfMemoryError, exceptions.ReadOnlyError, exceptions.MasterDownError),
 )
-DOWN_CODES = ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED")
-"""Refusals that redis-py has no class for: the disk is full, a replica is missing, a script hangs, roles changed."""
+DOWN_CODES = frozenset(
+    {
+        *("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED", "OOM", "READONLY", "MASTERDOWN", "LOADING"),
+        *("WRONGTYPE", "NOAUTH", "NOPERM"),
+    }
+)
+"""Refusals that redis-py has no class for: the disk is full, a replica is missing, a script hangs, roles changed; and
+what a person has to put right, a foreign key under our prefix or a right that was taken away.
+"""
+
+IN_SCRIPT = re.compile(r" -([A-Z]+) ")
+"""Before Redis 7 a refusal inside a script has a code of its own, ERR, and names the real one behind a dash."""
 
 QUEUE_KEYS = ("queue", "queue:present")
 DEDUP_KEYS = ("dedup", "dedup:ends")
@@ -249,10 +259,15 @@ def answering() -> Iterator[None]:
     except DOWN as error:
         raise StoreDown(f"Redis does not serve: {type(error).__name__}") from error
     except exceptions.ResponseError as error:
-        code = str(error).partition(" ")[0]
-        if code not in DOWN_CODES:
+        code = next((code for code in _codes(str(error)) if code in DOWN_CODES), None)
+        if code is None:
             raise
         raise StoreDown(f"Redis does not serve: {code}") from error
+
+
+def _codes(text: str) -> list[str]:
+    code, _space, rest = text.partition(" ")
+    return [code, *IN_SCRIPT.findall(rest)]
 
 
 def _blocks(wait_ms: int) -> Iterator[int]:

@@ -17,7 +17,7 @@ from guardrails.models import GuardrailEvent
 from guardrails.stores.base import QueueStore, StoreDown, Taken
 from guardrails.stores.memory import memory_stores
 from tests.doors import InlineDatabase, VirtualClock, outside_loop
-from tests.factories import SignalFactory
+from tests.factories import CopyConfigFactory, SignalFactory
 from tests.guardrails.test_redis_faults import RECLAIM_MS, OnRedis, items, receipts
 
 pytestmark = pytest.mark.django_db
@@ -243,6 +243,16 @@ async def test_while_load_is_shed_old_entries_are_put_off_and_exits_are_not(plac
     assert await taken(place) == [sell, young]
     assert await place.sweeper.run_once() == 0
     assert place.queue.refused == {Refused.TOO_OLD: 1}
+    place.queue.refuse_oldest(None)
+    assert await place.sweeper.run_once() == 1
+    assert await taken(place) == [old]
+
+
+async def test_opening_of_a_standing_position_is_an_entry(place: Place) -> None:
+    config = outside_loop(CopyConfigFactory)
+    old = signal(place, age_s=30, only_config=config)
+    place.queue.refuse_oldest(timedelta(seconds=20))
+    assert await place.sweeper.run_once() == 0
     place.queue.refuse_oldest(None)
     assert await place.sweeper.run_once() == 1
     assert await taken(place) == [old]

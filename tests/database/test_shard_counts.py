@@ -11,6 +11,7 @@ from copytrading.operations.leases import (
     Lease,
     LeaseLost,
     acquire,
+    asked_since,
     hold,
     holder_of,
     newer_count,
@@ -27,8 +28,8 @@ TTL_S = 8
 on_two_connections = pytest.mark.django_db(transaction=True)
 
 
-def lease_of(shard: int, of: int, holder: str = "") -> Lease | None:
-    return acquire(shard=shard, of=of, holder=holder or f"{shard}/{of}", ttl_s=TTL_S)
+def lease_of(shard: int, of: int, holder: str = "", since: datetime | None = None) -> Lease | None:
+    return acquire(shard=shard, of=of, holder=holder or f"{shard}/{of}", ttl_s=TTL_S, since=since)
 
 
 def taken(shard: int, of: int) -> Lease:
@@ -185,3 +186,43 @@ def test_standby_is_told_whom_it_waits_for() -> None:
     taken(1, 2)
     assert holder_of(shard=0, of=2) == "0/2"
     assert holder_of(shard=0, of=3) == "shard 0/2 of 0/2, shard 1/2 of 1/2"
+
+
+@pytest.mark.django_db
+def test_who_handed_over_takes_nothing_before_the_newer_count_has_it() -> None:
+    since = database_now()
+    held = lease_of(0, 2, since=since)
+    assert held is not None
+    wait_for(3, 0, 1, 2, since=since + timedelta(seconds=1))
+    release(held)
+    assert lease_of(0, 2, since=since) is None
+    assert lease_of(1, 3, since=since + timedelta(seconds=1))
+
+
+@pytest.mark.django_db
+def test_who_handed_over_takes_the_shard_back_when_the_newer_count_is_whole_no_more() -> None:
+    since = database_now()
+    wait_for(3, 0, 1, 2, since=since + timedelta(seconds=1))
+    assert lease_of(0, 2, since=since) is None
+    ShardStandby.objects.filter(shard=1).update(seen_at=database_now() - timedelta(seconds=TTL_S))
+    assert lease_of(0, 2, since=since)
+
+
+@pytest.mark.django_db
+def test_who_is_restarted_while_a_newer_count_waits_is_as_old_as_the_holders_it_joins() -> None:
+    since = database_now() - timedelta(seconds=10)
+    assert lease_of(0, 2, since=since)
+    wait_for(3, 0, 1, 2, since=since + timedelta(seconds=1))
+    assert asked_since(of=2) == since
+    assert lease_of(1, 2, since=asked_since(of=2)) is None
+    assert newer_count(of=2, since=since, seen_within_s=TTL_S) == 3
+
+
+@pytest.mark.django_db
+def test_first_of_a_count_is_as_old_as_its_question() -> None:
+    held = lease_of(0, 3, since=database_now() - timedelta(seconds=10))
+    assert held is not None
+    release(held)
+    before = database_now()
+    assert asked_since(of=2) >= before
+    assert asked_since(of=3) >= before

@@ -9,7 +9,7 @@ import pytest
 import redis
 
 from guardrails.stores.base import Bounds, StoreDown, Stores, Taken
-from guardrails.stores.redis import Server, connect, redis_stores
+from guardrails.stores.redis import Server, answering, connect, redis_stores
 from tests.services import Services
 
 pytestmark = pytest.mark.redis
@@ -325,12 +325,6 @@ async def test_nothing_outlives_its_time_but_the_queue(world: OnRedis, admin: "r
     assert all(MINUTE_MS // 2 < end <= MINUTE_MS for end in ends_ms)
 
 
-async def test_mistake_of_ours_is_not_called_a_fault_of_the_store(world: OnRedis, admin: "redis.Redis") -> None:
-    admin.set(f"{PREFIX}:queue", "no stream")
-    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
-        await world.stores().queue.size()
-
-
 @pytest.mark.parametrize("url", [f"redis://:{SECRET}/x@127.0.0.1:6379/0", f"reddis://:{SECRET}@127.0.0.1/0"])
 async def test_unreadable_address_is_refused_without_quoting_it(url: str) -> None:
     with pytest.raises(ValueError, match="address of Redis") as refused:
@@ -370,3 +364,34 @@ async def _silent_server() -> AsyncIterator[int]:
         writer.close()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize("verb", ["queue.add", "queue.take", "queue.take waiting", "queue.done", "queue.size"])
+async def test_foreign_key_under_our_name_is_store_down_until_it_is_cleared(
+    world: OnRedis, admin: "redis.Redis", verb: str
+) -> None:
+    stores = world.stores()
+    admin.set(f"{PREFIX}:queue", "somebody else's")
+    with pytest.raises(StoreDown, match="WRONGTYPE"):
+        await VERBS[verb](stores)
+    await stores.clear()
+    assert await stores.queue.add(["1"]) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "WRONGTYPE Operation against a key holding the wrong kind of value",
+        "NOPERM this user has no permissions to run the 'evalsha' command",
+        "ERR Error running script (call to f_1): @user_script:8: -READONLY You can't write against a replica.",
+        "ERR Error running script (call to f_1): @user_script:8: -OOM command not allowed: memory is full.",
+    ],
+)
+def test_refusal_to_serve_is_store_down_also_from_inside_a_script(text: str) -> None:
+    with pytest.raises(StoreDown), answering():
+        raise redis.ResponseError(text)
+
+
+def test_refusal_that_is_our_mistake_stays() -> None:
+    with pytest.raises(redis.ResponseError, match="nil value"), answering():
+        raise redis.ResponseError("ERR user_script:3: attempt to index a nil value")
