@@ -14,6 +14,7 @@ from copytrading.checks import (
     check_numbers,
     check_shards,
 )
+from copytrading.sources.checks import check_chain, check_hearing, check_lines, check_venue
 
 
 class CopytradingConfig(AppConfig):
@@ -28,6 +29,10 @@ class CopytradingConfig(AppConfig):
         register(check_numbers, "slipstream")
         register(check_allowlist, "slipstream")
         register(check_commission_tiers, "slipstream")
+        register(check_chain, "slipstream")
+        register(check_venue, "slipstream")
         register(check_deployment, "slipstream", deploy=True)
         register(check_shards, "slipstream", deploy=True)
         register(check_left_on, "slipstream", deploy=True)
+        register(check_hearing, "slipstream", deploy=True)
+        register(check_lines, "slipstream", deploy=True)

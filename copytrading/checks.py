@@ -13,7 +13,7 @@ from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  (Djan
 from ledger.commissions import TiersError, parse_tiers
 from ledger.units import BPS, MAX_MICROS, ONE
 
-PREFIXES = ("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_")
+PREFIXES = ("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "DATA_API_", "GAMMA_", "CLOB_", "MARKETS_")
 
 SECONDS_MAX = 86_400
 """A day: no lease, age or expiry of a copy trade is longer."""
@@ -22,6 +22,7 @@ HIGHEST_BY_SUFFIX: Mapping[str, int] = {
     "_MS": SECONDS_MAX * 1_000,
     "_S": SECONDS_MAX,
     "_BPS": BPS,
+    "_PERCENT": 100,
     "_USD": MAX_MICROS // ONE,
     "_SHARES": MAX_MICROS // ONE,
     "_COUNT": 10**9,
@@ -47,6 +48,21 @@ AT_LEAST_ONE = frozenset(
         "SUPERVISOR_SHED_ENTRY_AGE_S",
         "SUPERVISOR_SHED_HEALTHY_COUNT",
         "SUPERVISOR_SELFTEST_MAX_S",
+        "COPY_TRADING_POLL_ACTIVE_MS",
+        "COPY_TRADING_POLL_QUIET_MS",
+        "COPY_TRADING_POLL_FAST_ACTIVE_MS",
+        "COPY_TRADING_POLL_FAST_QUIET_MS",
+        "COPY_TRADING_POLL_CONCURRENCY_COUNT",
+        "COPY_TRADING_POSITIONS_REREAD_S",
+        "COPY_TRADING_WS_SILENT_S",
+        "COPY_TRADING_WS_LAG_MAX_MS",
+        "DATA_API_ACTIVITY_COUNT",
+        "DATA_API_TRADES_COUNT",
+        "DATA_API_POSITIONS_COUNT",
+        "DATA_API_SHARE_PERCENT",
+        "GAMMA_MARKETS_COUNT",
+        "CLOB_MARKETS_COUNT",
+        "MARKETS_CACHED_COUNT",
         "COPY_TRADING_CHAIN_SILENT_S",
         "COPY_TRADING_CHAIN_RECONCILE_S",
         "COPY_TRADING_CHAIN_DEPTH_COUNT",

@@ -12,6 +12,7 @@ from django.core.checks import ERROR, CheckMessage, run_checks
 from pytest_django.fixtures import Settings
 
 from copytrading import checks
+from execution.deployments import PUBLISHED
 from tests.conftest import ROOT
 
 POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
@@ -65,6 +66,8 @@ def test_plain_check_says_nothing_about_deployment(settings: Settings) -> None:
         ("COPY_TRADING_DB_THREADS", 0, "COPY_TRADING_DB_THREADS is 0; it must be at least 1."),
         ("COPY_TRADING_DB_THREADS", 65, "COPY_TRADING_DB_THREADS is 65; more than 64 is absurd."),
         ("COPY_TRADING_LEASE_TTL_S", 86_401, "COPY_TRADING_LEASE_TTL_S is 86401; more than 86400 is absurd."),
+        ("DATA_API_SHARE_PERCENT", 101, "DATA_API_SHARE_PERCENT is 101; more than 100 is absurd."),
+        ("GAMMA_MARKETS_COUNT", 0, "GAMMA_MARKETS_COUNT is 0; it must be at least 1."),
         ("COPY_TRADING_DRAIN_MS", -1, "COPY_TRADING_DRAIN_MS is -1; it cannot be negative."),
         ("COPY_TRADING_GLOBAL_DAILY_USD", -1, "COPY_TRADING_GLOBAL_DAILY_USD is -1; it cannot be negative."),
         (
@@ -120,6 +123,51 @@ def test_allowlist_of_wallets_passes(settings: Settings) -> None:
     assert plain() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "code", "sentence"),
+    [
+        ("CHAIN_ID", 1, "E005", "CHAIN_ID: Chain id 1 is unknown: contracts are published for 137 and 80002 only."),
+        ("CONTRACT_ROUTER", "0x12", "E006", "CONTRACT_ROUTER: The address '0x12' of router is not 0x and 40 hex"),
+        ("CONTRACT_COLLATERAL", "0x" + "00" * 20, "E006", "CONTRACT_COLLATERAL: The address"),
+        (
+            "CONTRACT_EXCHANGE_V2",
+            PUBLISHED[137].router,
+            "E006",
+            "CONTRACT_EXCHANGE_V2: The contracts exchange_v2 and router have the same address",
+        ),
+        ("RPC_URLS", "https://node.example,ftp://key@node", "E007", "RPC_URLS: Address 2 of RPC_URLS begins with none"),
+        ("DATA_API_URL", "wss://data.example", "E008", "DATA_API_URL begins with neither http:// nor https://"),
+        (
+            "COPY_TRADING_WS_URL",
+            "https://x.example",
+            "E008",
+            "COPY_TRADING_WS_URL begins with neither ws:// nor wss://",
+        ),
+        ("GAMMA_URL", "gamma.example", "E008", "GAMMA_URL begins with neither"),
+        ("CLOB_URL", "https://[broken", "E008", "CLOB_URL begins with neither"),
+    ],
+)
+def test_chain_contract_or_address_that_cannot_be_meant_is_named(
+    settings: Settings, name: str, value: object, code: str, sentence: str
+) -> None:
+    setattr(settings, name, value)
+    (found,) = plain()
+    assert found.id == f"slipstream.{code}"
+    assert found.msg.startswith(sentence)
+    assert "key@" not in found.msg
+
+
+def test_two_contracts_that_were_set_to_one_address_are_named(settings: Settings) -> None:
+    settings.CONTRACT_ROUTER = settings.CONTRACT_AUTO_REDEEMER = FAYS_WALLET
+    (found,) = plain()
+    assert found.msg.startswith("CONTRACT_*: The contracts router and auto_redeemer have the same address")
+
+
+def test_a_contract_is_read_even_where_the_chain_is_unknown(settings: Settings) -> None:
+    settings.CHAIN_ID, settings.CONTRACT_ROUTER = 1, "nonsense"
+    assert [found.id for found in plain()] == ["slipstream.E005", "slipstream.E006"]
+
+
 def test_fit_deployment_passes(fit: Settings) -> None:
     assert deploy() == set()
 
@@ -147,11 +195,39 @@ def test_fit_deployment_passes(fit: Settings) -> None:
         ("PAPER_LOST_ANSWER_BPS", 1, {"W030"}),
         ("PAPER_LOST_REQUEST_BPS", 1, {"W030"}),
         ("SUPERVISOR_SELFTEST_EXIT", True, {"W030"}),
+        ("RPC_URLS", "wss://node.example", {"E024"}),
+        ("RPC_URLS", "https://node.example,wss://node.example", set()),
+        ("RPC_URLS", "http://127.0.0.1:8545,ws://localhost:8546,http://[::1]:8545", set()),
+        ("RPC_URLS", "http://node.example", {"W031"}),
+        ("RPC_URLS", "https://node.example ws://10.0.0.7:8546", {"W031"}),
+        ("COPY_TRADING_CHAIN_LOGS", True, {"E024"}),
+        ("COPY_TRADING_MEMPOOL", True, {"E024", "E025"}),
+        ("COPY_TRADING_POLL_ACTIVE_MS", 60_001, {"E026"}),
+        ("COPY_TRADING_POLL_FAST_QUIET_MS", 999, {"E026"}),
+        ("DATA_API_URL", "http://data.example", {"W032"}),
+        ("COPY_TRADING_WS_URL", "ws://live.example", {"W032"}),
+        ("COPY_TRADING_WS_URL", "ws://127.0.0.1:4000/activity", {"W033"}),
+        ("GAMMA_URL", "https://localhost/gamma", {"W033"}),
+        ("COPY_TRADING_SIGNAL_MODE", "WS_ONLY", {"W034"}),
     ],
 )
 def test_deployment_that_is_not_fit_is_refused(fit: Settings, name: str, value: object, codes: set[str]) -> None:
     setattr(fit, name, value)
     assert deploy() == {f"slipstream.{code}" for code in codes}
+
+
+def test_mempool_needs_somebody_who_pushes(fit: Settings) -> None:
+    fit.COPY_TRADING_MEMPOOL, fit.RPC_URLS = True, "https://node.example"
+    assert deploy() == {"slipstream.E025"}
+    fit.RPC_URLS += ",wss://node.example"
+    assert deploy() == set()
+
+
+def test_no_sentence_shows_the_address_of_a_node(fit: Settings) -> None:
+    fit.RPC_URLS = "http://node.example/v2/fays-key"
+    (found,) = run_checks(tags=["slipstream"], include_deployment_checks=True)
+    assert "Address 1 of RPC_URLS is not encrypted" in found.msg
+    assert "node.example" not in f"{found.msg} {found.hint}"
 
 
 def test_each_finding_says_what_to_do(fit: Settings) -> None:

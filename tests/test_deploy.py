@@ -48,7 +48,7 @@ def programs() -> list[str]:
 def commands() -> Iterator[str]:
     """Every command line of the examples, for shard 1 where one is counted."""
     for unit in UNITS:
-        yield from (value for name, value in directives(unit) if name in ("ExecStart", "ExecStartPre"))
+        yield from (v.replace("%i", "1") for name, v in directives(unit) if name in ("ExecStart", "ExecStartPre"))
     yield from (supervisord()[name]["command"].replace("%(process_num)d", "1") for name in programs())
 
 
@@ -70,7 +70,7 @@ def parse(command: str) -> None:
 
 def test_every_command_exists_with_its_options() -> None:
     found = list(commands())
-    assert len(found) == 7
+    assert len(found) == 10
     for command in found:
         parse(command)
 
@@ -81,6 +81,12 @@ def test_command_rule_can_fail(wrong: str) -> None:
         parse(f"{PYTHON} {wrong}")
 
 
+def test_two_processes_of_a_shard_on_one_machine_have_ports_of_their_own() -> None:
+    ports = [word for command in commands() for word in re.findall(r"runsupervisor.*", command)]
+    assert sorted("--metrics-port 9201" in each for each in ports) == [False, False, True, True]
+    assert "SUPERVISOR_METRICS_PORT=9100" in environment_lines()
+
+
 def test_what_supervisord_writes_into_and_reads_is_made_by_the_manual() -> None:
     manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
     text = (DEPLOY / "supervisord.conf").read_text(encoding="utf-8")
@@ -88,7 +94,7 @@ def test_what_supervisord_writes_into_and_reads_is_made_by_the_manual() -> None:
     assert folders == {"/run/slipstream", "/var/log/slipstream"}
     assert f"install -d -o slipstream -g slipstream -m 0750 {' '.join(sorted(folders))}\n" in manual
     secrets = re.findall(r'_FILE="(/etc/slipstream/[a-z_]+)"', text)
-    assert len(secrets) == 2
+    assert len(secrets) == 3
     for path in secrets:
         assert f"install -o root -g slipstream -m 0640 /dev/null {path}\n" in manual
 
@@ -124,10 +130,10 @@ def test_they_wait_longer_than_the_engine_drains() -> None:
         int(value)
         for unit in UNITS
         for name, value in directives(unit)
-        if name == "TimeoutStopSec" and "supervisor" in unit.name
+        if name == "TimeoutStopSec" and "web" not in unit.name
     ]
-    waits.append(int(supervisord()["program:slipstream-supervisor"]["stopwaitsecs"]))
-    assert len(waits) == 2 and all(wait > DRAIN_S + 5 for wait in waits)
+    waits += [int(supervisord()[name]["stopwaitsecs"]) for name in programs() if "web" not in name]
+    assert len(waits) == 4 and all(wait > DRAIN_S + 5 for wait in waits)
 
 
 def test_units_start_again_for_ever_and_have_no_rights() -> None:
@@ -164,7 +170,9 @@ def test_their_settings_pass_the_deployment_check(tmp_path: Path) -> None:
     (tmp_path / "secret_key").write_text("0123456789abcdef" * 4 + "\n", encoding="utf-8")
     (tmp_path / "database_url").write_text("postgres://slipstream:secret@127.0.0.1/slipstream\n", encoding="utf-8")
     given = dict(line.split("=", 1) for line in environment_lines() if line and not line.startswith("#"))
-    files = {"SECRET_KEY_FILE": str(tmp_path / "secret_key"), "DATABASE_URL_FILE": str(tmp_path / "database_url")}
+    (tmp_path / "rpc_urls").write_text("https://node.example/key,wss://node.example/key\n", encoding="utf-8")
+    names = ("secret_key", "database_url", "rpc_urls")
+    files = {f"{name.upper()}_FILE": str(tmp_path / name) for name in names}
     inherited = {name: value for name, value in os.environ.items() if name not in KNOWN}
     found = subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],

@@ -17,6 +17,7 @@ from threading import Thread
 import pytest
 
 from copytrading.management.commands.demo import Command
+from execution.sandbox.anvil import MODULES
 from tests.commands.test_replay import KEYS
 from tests.conftest import ROOT
 
@@ -81,6 +82,26 @@ class Demo:
                 continue  # it has ended meanwhile, or is somebody else's
         return found
 
+    def process_of(self, command: str) -> int:
+        """The id of the process in the demo's folder that runs this command."""
+        (found,) = [
+            int(link.parent.name)
+            for link in Path("/proc").glob("[0-9]*/cwd")
+            if link.exists()
+            and link.resolve() == self.folder
+            and command in (link.parent / "cmdline").read_text().split("\0")
+        ]
+        return found
+
+    def warnings(self) -> list[str]:
+        """What the engine and the pages have logged while they ran that would frighten somebody."""
+        logs = (self.folder / ".demo" / name for name in ("engine.log", "web.log"))
+        lines = [line for log in logs for line in log.read_text().splitlines()]
+        access = re.compile(r"[0-9.:]+ - - \[")  # daphne's own lines
+        loud = [line for line in lines if '"level": "info"' not in line and not access.match(line)]
+        # Whoever stops in the middle of a question is told that it was cut off.
+        return [line for line in loud if '"action": "stop"' not in line]
+
     def end(self) -> None:
         """Kill what a failed test left, by the ids of the demo's own folder."""
         for link in Path("/proc").glob("[0-9]*/cwd"):
@@ -105,9 +126,16 @@ class Demo:
 def checkout(tmp_path: Path) -> Path:
     """A copy of the program: a demo in the developer's own checkout would lose its database to this one."""
     folder = tmp_path / "checkout"
-    unwanted = shutil.ignore_patterns(".*", "*.sqlite3*", "__pycache__", "tests", "docs")
+    unwanted = shutil.ignore_patterns(".*", "*.sqlite3*", "__pycache__", "node_modules", "tests", "docs")
     shutil.copytree(ROOT, folder, ignore=unwanted)
     return folder
+
+
+@pytest.fixture
+def chain(checkout: Path) -> None:
+    """The checkout has the local chain's parts, where this machine has them."""
+    if MODULES.exists():
+        (checkout / MODULES.relative_to(ROOT)).symlink_to(MODULES)
 
 
 @pytest.fixture
@@ -144,8 +172,15 @@ def wait_for_pages(demo: Demo) -> str:
             time.sleep(0.1)
 
 
+@pytest.mark.usefixtures("chain")
 def test_demo_reports_shows_its_pages_and_leaves_nothing_running(checkout: Path, demos: list[Demo]) -> None:
-    demos.append(demo := Demo(checkout, "--seconds", "8", "--json"))
+    # Nowhere else than into the sandbox, whatever an installation's environment says.
+    elsewhere = {
+        "RPC_URLS": "http://127.0.0.1:9",
+        "DATA_API_URL": "http://127.0.0.1:9",
+        "CONTRACT_ROUTER": "0x" + "11" * 20,
+    }
+    demos.append(demo := Demo(checkout, "--seconds", "9", "--json", **elsewhere))
     address = wait_for_pages(demo)
     assert (get(address, "/"), get(address, "/admin/login/")) == (302, 200)
     assert demo.wait_for("login: (olga)") and len(demo.wait_for(r"password: (\S+)")) >= 12
@@ -158,6 +193,25 @@ def test_demo_reports_shows_its_pages_and_leaves_nothing_running(checkout: Path,
     assert report["leader_size_micros"] == report["signal_size_micros"]
     assert sum(report["copies"].values()) == report["signals"] * 50
     assert (report["unreadable"], report["dropped"]) == (0, 0)
+    assert demo.warnings() == []
+    assert demo.running() == []
+
+
+def test_without_the_chains_parts_it_says_how_to_get_them_and_runs_without(checkout: Path, demos: list[Demo]) -> None:
+    demos.append(demo := Demo(checkout, "--seconds", "4", "--rate", "5", "--json"))
+    assert demo.wait_for("(run `make node`|runs on Linux)")
+    code, output = demo.finish()
+    assert code == 0, demo.told
+    assert json.loads(output)["signals"] > 0
+    assert demo.warnings() == []
+
+
+def test_sandbox_that_dies_ends_the_demo_in_a_sentence(checkout: Path, demos: list[Demo]) -> None:
+    demos.append(demo := Demo(checkout))
+    wait_for_the_engine(demo)
+    os.kill(demo.process_of("runsandbox"), signal.SIGKILL)
+    assert demo.finish() == (1, "")
+    assert "The sandbox ended; see .demo/sandbox.log." in demo.told
     assert demo.running() == []
 
 
@@ -191,7 +245,7 @@ def test_ctrl_c_ends_the_demo_and_leaves_nothing_running(checkout: Path, demos: 
     demo.wait_for(ADDRESS)
     if not early:
         wait_for_the_engine(demo)
-    assert len(demo.running()) >= 4  # the command, itself again on its own database, the web, the engine
+    assert len(demo.running()) >= 5  # the command, itself again on its own database, sandbox, web, engine
     demo.press_ctrl_c()
     assert demo.finish() == (0, ""), demo.told
     assert demo.running() == []

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -19,11 +20,9 @@ from django.db.models import Count
 from copytrading.management.commands.runsupervisor import SOURCES, Command, shard
 from copytrading.models import CopyTrade, Follower, Leader, ShardLease, ShardStandby, Signal
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
-from copytrading.sources.generator import MarketGenerator
 from copytrading.sources.silent import NOBODY_IS_HEARD
 from copytrading.states import OPEN
 from ledger.models import CashBalance
-from ledger.system import SeededRandomness
 from ledger.units import ONE
 from tests.conftest import ROOT
 from tests.factories import SignalFactory
@@ -40,6 +39,9 @@ QUICK = {
     "COPY_TRADING_DRAIN_MS": str(DRAIN_MS),
     "LOG_LEVEL": "INFO",
 }
+
+RATE = 5
+"""Of the sandbox's trades: some fifteen signals a second."""
 
 Start = Callable[..., "subprocess.Popen[str]"]
 
@@ -62,24 +64,32 @@ def ended(processes: "list[subprocess.Popen[str]]") -> Iterator[None]:
             process.communicate()
 
 
+@pytest.fixture(scope="module")
+def venue() -> Iterator[dict[str, Any]]:
+    """What a sandbox without a chain says of itself; it trades on while the tests come and go."""
+    words = ["runsandbox", "--json", "--chain", "off", "--delays", "0", "--rate", str(RATE)]
+    pipe = subprocess.PIPE
+    process = subprocess.Popen([sys.executable, "manage.py", *words], cwd=ROOT, stdout=pipe, stderr=pipe, text=True)
+    with ended([process]):
+        assert process.stdout is not None
+        told: dict[str, Any] = json.loads(process.stdout.readline())
+        yield told
+
+
 @pytest.fixture
-def start(database_url: str) -> Iterator[Start]:
-    """Starts supervisors of the generator's market, with followers, on the test database."""
-    leaders = seed_leaders({each.wallet: each.name for each in market().leaders()}, holdings_complete=True)
+def start(database_url: str, venue: dict[str, Any]) -> Iterator[Start]:
+    """Starts supervisors that hear the sandbox, with followers of all its leaders, on the test database."""
+    leaders = seed_leaders({each["wallet"]: each["name"] for each in venue["leaders"]}, holdings_complete=False)
     names = [f"follower {number}" for number in range(FOLLOWERS)]
     seed_configs(leaders, seed_followers(names, label="supervised", cash_micros=10_000 * ONE))
     running: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, **more: str) -> "subprocess.Popen[str]":
-        running.append(launch(database_url, "--shard", "0/1", "--source", "generator", *words, **more))
+        running.append(launch(database_url, "--shard", "0/1", *words, **{**venue["environment"], **more}))
         return running[-1]
 
     with ended(running):
         yield begin
-
-
-def market() -> MarketGenerator:
-    return MarketGenerator(1, SeededRandomness(1))
 
 
 def wait_until(process: "subprocess.Popen[str]", what: Callable[[], bool]) -> None:
@@ -104,7 +114,7 @@ def is_settled() -> bool:
 
 @on_database
 def test_sigterm_drains_and_exits_zero_within_its_bound(start: Start) -> None:
-    process = start("--rate", "5", "--json", PAPER_LATENCY_MS="100")
+    process = start("--json", PAPER_LATENCY_MS="100")
     wait_until(process, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 20)
     process.send_signal(signal.SIGTERM)
     asked_at = time.monotonic()
@@ -117,25 +127,29 @@ def test_sigterm_drains_and_exits_zero_within_its_bound(start: Start) -> None:
     assert sum(report["copies"].values()) == CopyTrade.objects.count() == report["signals"] * FOLLOWERS
     assert is_settled()
     assert ShardLease.objects.get().holder == ""
+    # The last decisions may ask for markets, and nothing of the network is left open after them.
+    assert "error" not in {json.loads(line)["level"] for line in errors.splitlines()}
 
 
 @on_database
 def test_after_kill_minus_nine_every_signal_is_decided_once_for_everybody(start: Start) -> None:
-    killed = start("--rate", "40", PAPER_LATENCY_MS="400")
-    wait_until(killed, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 20)
+    killed = start(PAPER_LATENCY_MS="400")
+    copies = CopyTrade.objects.values_list("status", flat=True)
+    # Killed while orders are under way: each is for 400 ms.
+    wait_until(killed, lambda: (found := list(copies.all())).count("EXECUTED") > 20 and "PENDING" in found)
     killed.kill()
     killed.wait()
     lost = set(CopyTrade.objects.filter(status="PENDING").values_list("pk", flat=True))
     assert lost
 
-    again = start("--rate", "0.01", "--json")
+    again = start("--source", "none", "--json")
     wait_until(again, lambda: is_settled() and ShardLease.objects.get().term == 2)
     again.send_signal(signal.SIGTERM)
     code, _output, errors = finish(again)
     assert code == 0, errors[-3_000:]
-    copies = CopyTrade.objects.values_list("signal_id").annotate(number=Count("id")).order_by()
-    assert {number for _signal, number in copies} == {FOLLOWERS}
-    assert {signal_id for signal_id, _number in copies} == set(Signal.objects.values_list("pk", flat=True))
+    decided = CopyTrade.objects.values_list("signal_id").annotate(number=Count("id")).order_by()
+    assert {number for _signal, number in decided} == {FOLLOWERS}
+    assert {signal_id for signal_id, _number in decided} == set(Signal.objects.values_list("pk", flat=True))
     # The venue of the dead process knew them, the one of its successor does not: asked for, never sent again.
     found = CopyTrade.objects.filter(pk__in=lost)
     assert {(row.status, row.reasons[-1]["reason"]) for row in found} == {("FAILED", "EXPIRED")}
@@ -143,10 +157,11 @@ def test_after_kill_minus_nine_every_signal_is_decided_once_for_everybody(start:
 
 
 @on_database
+@pytest.mark.postgres
 def test_a_second_supervisor_stands_by_and_takes_over_within_ten_seconds_of_a_death(start: Start) -> None:
-    first = start("--rate", "10", COPY_TRADING_LEASE_TTL_S="8")
+    first = start(COPY_TRADING_LEASE_TTL_S="8")
     wait_until(first, lambda: CopyTrade.objects.filter(status="EXECUTED").exists())
-    second = start("--rate", "10", COPY_TRADING_LEASE_TTL_S="8")
+    second = start(COPY_TRADING_LEASE_TTL_S="8")
     wait_until(second, ShardStandby.objects.exists)
     first.kill()
     died_at = time.monotonic()
@@ -158,10 +173,11 @@ def test_a_second_supervisor_stands_by_and_takes_over_within_ten_seconds_of_a_de
 
 
 @on_database
+@pytest.mark.postgres
 def test_an_old_holder_that_wakes_up_writes_no_copy_and_ends(start: Start) -> None:
-    first = start("--rate", "20")
+    first = start()
     wait_until(first, lambda: CopyTrade.objects.filter(status="EXECUTED").count() > 10)
-    second = start("--rate", "0.01")
+    second = start("--source", "none")
     wait_until(second, ShardStandby.objects.exists)
     first.send_signal(signal.SIGSTOP)
     wait_until(second, lambda: ShardLease.objects.get().term == 2)
@@ -180,9 +196,9 @@ def test_an_old_holder_that_wakes_up_writes_no_copy_and_ends(start: Start) -> No
 @pytest.mark.postgres
 @on_database
 def test_the_number_of_shards_changes_without_two_owners_or_none(start: Start) -> None:
-    old = start("--rate", "5")
+    old = start()
     wait_until(old, lambda: ShardLease.objects.exclude(holder="").exists())
-    new = [start("--shard", f"{index}/2", "--rate", "0.01") for index in range(2)]
+    new = [start("--shard", f"{index}/2") for index in range(2)]
     held = ShardLease.objects.exclude(holder="").order_by("shard").values_list("shard", "of")
     wait_until(new[0], lambda: list(held.all()) == [(0, 2), (1, 2)])
     wait_until(old, lambda: ShardStandby.objects.filter(of=1).exists())
@@ -193,7 +209,7 @@ def test_the_number_of_shards_changes_without_two_owners_or_none(start: Start) -
 
 @on_database
 def test_a_dry_run_plans_and_sends_nothing(start: Start) -> None:
-    code, output, errors = finish(start("--dry-run", "--rate", "30", "--seconds", "2", "--json"))
+    code, output, errors = finish(start("--dry-run", "--seconds", "4", "--json"))
     assert code == 0, errors[-3_000:]
     assert set(json.loads(output)["copies"]) == {"SKIPPED"}
     assert set(CopyTrade.objects.values_list("status", flat=True)) == {"SKIPPED"}
@@ -240,9 +256,9 @@ def test_without_a_source_nothing_is_invented_and_what_the_database_holds_is_wor
     assert [line["level"] for line in told if line["event"] == NOBODY_IS_HEARD] == ["warning"]
 
 
-def test_the_default_is_to_hear_nobody() -> None:
+def test_the_default_is_to_hear_the_venue() -> None:
     parser = Command().create_parser("manage.py", "runsupervisor")
-    assert parser.parse_args([]).source == "none"
+    assert parser.parse_args([]).source == "live"
     told = " ".join(parser.format_help().split())
     assert all(name in told.partition("--source")[2] for name in SOURCES)
 
@@ -288,8 +304,6 @@ def test_a_bad_shard_is_a_sentence(text: str, sentence: str) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--source", "generator", "--rate", "0"], "the generator's rate 0.0 is not a number above zero"),
-        (["--source", "generator", "--rate", "nan"], "the generator's rate nan is not a number above zero"),
         (["--source", "replay"], "--source replay needs at least one --file"),
         (["--source", "replay", "--file", "missing.json"], "missing.json: no such file"),
     ],

@@ -192,6 +192,19 @@ async def test_many_leader_trades_are_below_a_dollar_and_a_few_are_huge() -> Non
     assert cash[-1] > 10_000 * ONE
 
 
+async def test_positions_turn_over() -> None:
+    legs = await _leader_legs()
+    assert 0.3 < sum(1 for leg in legs if leg.side == "SELL") / len(legs) < 0.55
+
+
+async def test_money_of_a_leader_has_the_quantiles_of_the_style() -> None:
+    legs = await _leader_legs()
+    for leader in (await _run()).leaders[:6]:
+        _least, low, middle, high, _most, _largest = leader.style.cents
+        cents = sorted(leg.cash_micros // 10_000 for leg in legs if leg.wallet == leader.wallet and leg.side == "BUY")
+        assert low * 0.4 < cents[len(cents) // 2] < high * 1.5, (leader.name, middle)
+
+
 async def test_everything_but_trades_happens_too() -> None:
     kinds = {what.kind for _, what in (await _run()).happened if isinstance(what, Move)}
     assert kinds == {"SPLIT", "MERGE", "REDEEM", "CONVERSION", "TRANSFER", "REWARD"}

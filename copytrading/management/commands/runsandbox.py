@@ -66,6 +66,8 @@ class Command(BaseCommand):
             raise CommandError(f"{error}") from None
         except (ChainUnavailable, SettlementFailed) as error:
             raise CommandError(f"The sandbox's chain: {error}") from None
+        except BrokenPipeError:
+            raise CommandError("Nobody reads any more what the sandbox says; it ended.") from None
         except OSError as error:
             raise CommandError(f"The sandbox cannot listen: {error.strerror or error}.") from None
 

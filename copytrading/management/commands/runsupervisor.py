@@ -13,14 +13,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from copytrading.console import one_line, require_migrated, run_engine
-from copytrading.operations.cast import seed_leaders
 from copytrading.operations.leases import LeaseLost
 from copytrading.readiness import Examination
 from copytrading.selftest import SelfTestDoors, SelfTestFailed, run_selftest
 from copytrading.shardlease import LeaseHeldByAnother
 from copytrading.sources.files import UnreadableFile
-from copytrading.sources.generated_quotes import GeneratedQuotes
-from copytrading.sources.generator import GeneratorSource, MarketGenerator
 from copytrading.sources.replay import Pace, ReplaySource, load_files
 from copytrading.sources.silent import SilentSource
 from copytrading.supervisor import Engine, Source, Supervisor
@@ -28,10 +25,9 @@ from copytrading.vitals import PortTaken, Vitals, VitalsServer
 from copytrading.wiring import build_stores, build_supervisor
 from copytrading.wiring_choices import Choices, refuse_unsafe_shards
 from copytrading.wiring_hearing import build_live_supervisor
-from ledger.system import SeededRandomness, SystemClock
 
 SHARDS_MAX = 256
-SOURCES = ("live", "none", "generator", "replay")
+SOURCES = ("live", "none", "replay")
 
 EXPECTED = (ImproperlyConfigured, LeaseHeldByAnother, PortTaken, SelfTestFailed, UnreadableFile, ValueError)
 """What ends the command with its own sentence."""
@@ -50,7 +46,7 @@ def shard(text: str) -> tuple[int, int]:
 
 
 class Command(BaseCommand):
-    """Runs the engine on what the database holds; to try it, on the seeded generator or on recorded files."""
+    """Runs the engine on what the database holds; to try it, on recorded files."""
 
     help = "Run the engine of one shard until SIGTERM."
 
@@ -64,12 +60,10 @@ class Command(BaseCommand):
             choices=SOURCES,
             default="live",
             help="of new signals. live (default): the venue, by the sources that the settings choose; none: hear "
-            "nobody, work off what the database holds; generator: a made-up market, which writes its own leaders and "
-            "signals into the database; replay: the files of --file at their original times",
+            "nobody, work off what the database holds; replay: the files of --file at their original times",
         )
         parser.add_argument("--file", type=Path, action="append", default=[], help="with --source replay; repeatable")
-        parser.add_argument("--seed", type=int, default=1, help="of the generator and the paper venue (default 1)")
-        parser.add_argument("--rate", type=float, default=1.0, help="1 is about 3 signals a second over all leaders")
+        parser.add_argument("--seed", type=int, default=1, help="of what the paper venue does wrong (default 1)")
         parser.add_argument("--seconds", type=float, default=None, help="stop after so long")
         parser.add_argument("--json", action="store_true", help="print the report of the run as one JSON line")
         parser.add_argument(
@@ -108,8 +102,6 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any], *, since: datetime | None = None) -> tuple[bool, dict[str, Any], Engine]:
         index, of = options["shard"]
-        generator = MarketGenerator(options["seed"], SeededRandomness(options["seed"]), rate=options["rate"])
-        generated = options["source"] == "generator"
         choices = Choices(
             shard=index,
             of=of,
@@ -117,7 +109,6 @@ class Command(BaseCommand):
             dry_run=options["dry_run"],
             remember=options["json"],
             seed=options["seed"],
-            quotes=GeneratedQuotes(generator, SystemClock()) if generated else None,
             stands_by=True,
             since=since,
         )
@@ -127,12 +118,10 @@ class Command(BaseCommand):
                 return *run_engine(engine, supervisor, lambda: hearing, stop_after_s=options["seconds"]), engine
         engine, supervisor = build_supervisor(choices)
         with self._watched(_port(options), engine, supervisor):
-            source = self._source(options, generator, engine)
+            source = self._source(options, engine)
             return *run_engine(engine, supervisor, lambda: source, stop_after_s=options["seconds"]), engine
 
-    def _source(self, options: dict[str, Any], generator: MarketGenerator, engine: Engine) -> Source:
-        if options["source"] == "generator":
-            return self._generated(generator, engine)
+    def _source(self, options: dict[str, Any], engine: Engine) -> Source:
         if options["source"] == "replay":
             return self._replayed(options["file"], engine)
         return SilentSource()
@@ -153,11 +142,6 @@ class Command(BaseCommand):
         )
         with VitalsServer(supervisor.vitals, port):
             yield
-
-    def _generated(self, generator: MarketGenerator, engine: Engine) -> Source:
-        # The generator's leaders begin with nothing, so that all they hold is known from their first trade.
-        seed_leaders({each.wallet: each.name for each in generator.leaders()}, holdings_complete=True)
-        return GeneratorSource(generator, engine.intake, clock=engine.clock)
 
     def _replayed(self, files: list[Path], engine: Engine) -> Source:
         if not files:
