@@ -16,7 +16,7 @@ from ledger.clock import Clock
 STAGES = ("preflight", "guardrails", "pricing", "prewrite", "execution", "persistence")
 """Gather facts; decide; quote and plan; write before the send; send to answer; write the outcome."""
 
-SAMPLES_MAX = 20_000
+SAMPLES_MAX = 5_000
 """Newest samples kept for percentiles of each stage."""
 
 NEWEST_MAX = 20

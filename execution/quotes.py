@@ -17,6 +17,8 @@ from ledger.units import Micros
 
 TOKENS_MAX = 10_000
 """Tokens whose newest book is kept; the one not renewed for longest goes first."""
+VERSIONS_MAX = 2_048
+"""Books made around a leader's price that are kept for the orders priced on them: some 2 kB each, for seconds."""
 SNAPSHOTS_MAX = 50_000
 """Lines taken from one recording: about 250 MB in memory at 20 levels a side."""
 
@@ -63,7 +65,7 @@ class AroundLeader:
         )
         quote = Quote(book=book, source="around-leader", as_of=self._clock.now())
         remember(self._newest, token_id, quote, bound=TOKENS_MAX)
-        remember(self._by_version, book.version, quote, bound=TOKENS_MAX)
+        remember(self._by_version, book.version, quote, bound=VERSIONS_MAX)
         return quote
 
     def last(self, token_id: int, *, version: str = "") -> Quote | None:

@@ -26,7 +26,7 @@ Environment = Callable[[Mapping[str, Words]], dict[str, str]]
 
 SEED = 7
 LEADERS, FOLLOWERS = 4, 3
-DEATHS = 3
+DEATHS = 2
 STEPS_PER_S = 20
 STEPS_AT_ONCE = 10
 MOVE_S_MAX = 30

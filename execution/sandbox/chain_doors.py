@@ -9,6 +9,9 @@ from execution.sandbox.rpc_proxy import PATH, RpcDoor
 from execution.sandbox.sandbox import Attachment, Sandbox
 from execution.sandbox.serving import HOST, Server
 
+LATE_MS = 1_700
+"""After its block a log is heard: with half a block of waiting, 2.2 s after the match."""
+
 PROVIDERS = ("chain", "chain-b", "chain-c")
 """The doors' names: each has faults of its own; a reorg at one is seen at all."""
 
@@ -25,7 +28,8 @@ def chain_doors(chain: OnChain, *, providers: int = 2) -> Attachment:
         server, later = Server(clock), Later(clock)
         paths = [PATH if name == PROVIDERS[0] else f"{PATH}/{name}" for name in names]
         for name, path in zip(names, paths, strict=True):
-            RpcDoor(chain, server, sandbox.faults.door(name), later=later, path=path)
+            door = RpcDoor(chain, server, sandbox.faults.door(name), later=later, path=path)
+            door.blocks_late = round(LATE_MS * sandbox.options.delay_factor / chain.block_ms) if chain.block_ms else 0
         try:
             await server.start()
             # Each address answers calls and takes subscriptions.

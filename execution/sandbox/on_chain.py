@@ -87,6 +87,11 @@ class OnChain:
         self._effects: dict[int, dict[str, Changes]] = {}
         self._keyless: set[str] = set()
 
+    @property
+    def block_ms(self) -> int:
+        """Between two blocks; 0 where they are mined only by `mine`."""
+        return self._settings.block_ms
+
     async def start(self) -> None:
         """Start the node, put the contracts in place, begin to mine. Raises ChainUnavailable."""
         await self.anvil.start()

@@ -87,6 +87,8 @@ class RpcDoor:
         self._faults = faults
         self._later = later
         self._clients: list[_Client] = []
+        self.blocks_late = 0
+        """Every provider shows a block so many later: what a block takes to reach one (polymarket.md 4.4)."""
         self._orphans: deque[str] = deque(maxlen=ORPHANS_REMEMBERED)
         faults.kinds |= frozenset(KINDS)
         faults.on(REORG, self._reorg)
@@ -99,7 +101,7 @@ class RpcDoor:
     def visible(self) -> int:
         """The newest block that this provider knows of."""
         behind = self._faults.lasts(BEHIND)
-        return max(0, self._chain.head - (behind.amount if behind else 0))
+        return max(0, self._chain.head - self.blocks_late - (behind.amount if behind else 0))
 
     async def _reorg(self, fault: Fault) -> None:
         try:

@@ -108,6 +108,7 @@ def test_markets_that_are_not_minded_fail(database_url: str, sabotage: str, fail
     assert left_behind() == []
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_a_cursor_that_is_moved_too_far_fails_the_polls_alone(database_url: str, tmp_path: Path) -> None:
     told, _done = verify(database_url, "cursor-recovery", with_engine(tmp_path, CURSOR_AHEAD))
@@ -116,6 +117,7 @@ def test_a_cursor_that_is_moved_too_far_fails_the_polls_alone(database_url: str,
     assert left_behind() == []
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 def test_two_holders_of_one_shard_fail(database_url: str, tmp_path: Path) -> None:
     told, _done = verify(database_url, "dual-supervisor", with_engine(tmp_path, EVERYBODY_HOLDS))
