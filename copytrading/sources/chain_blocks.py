@@ -94,12 +94,15 @@ class BlockReader:
             calls = [Call("eth_getTransactionReceipt", (tx,), must_exist=True) for tx in block.lacking]
             for tx, receipt in zip(block.lacking, await self._calls.many(calls), strict=True):
                 self._complete(block, tx, receipt)
-            block.conditions = await self._conditions(list(block.drafts()))
+        drafts = list(block.drafts())
+        if any(not draft.condition_id and not block.conditions.get(draft.named_by or 0) for draft in drafts):
+            # Once more a moment: an action that is given on after later ones may leave a holding unknown.
+            block.conditions = await self._conditions(drafts)
         place = f"block {block.header.number}"
         refused = [Unreadable(place, sentence) for each in block.found.values() for sentence in each.refused]
         self._ear.stats.undecodable(len(refused))
         self.drop(block.header.hash)
-        waiting = _Waiting(block.header, list(block.drafts()), self._ear.clock.monotonic_ms())
+        waiting = _Waiting(block.header, drafts, self._ear.clock.monotonic_ms())
         await self._offer(waiting, refused, block.conditions)
         return {each.index: each.tx_hash for each in block.logs.values()}
 

@@ -63,7 +63,13 @@ class Line:
     def begin(self, work: Coroutine[None, None, None]) -> None:
         """From here on the line is heard by a task of its own."""
         self._task = asyncio.create_task(work, name=self.walk)
-        self._task.add_done_callback(lambda _task: self.ended.set())
+        self._task.add_done_callback(self._end)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        # Looked at here, so that a line that dies while everything ends leaves no complaint behind the last word.
+        if not task.cancelled():
+            task.exception()
+        self.ended.set()
 
     async def finish(self) -> None:
         """The end of the task; raises what ended it, SocketDown or a bug."""

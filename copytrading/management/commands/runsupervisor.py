@@ -86,6 +86,8 @@ class Command(BaseCommand):
                 drained, report, engine = self._run(options, since=engine.lease.since)
         except EXPECTED as error:
             raise CommandError(str(error)) from None
+        except LeaseLost as error:
+            raise CommandError(f"Another supervisor took the shard over; stopped. {error}") from None
         except BaseExceptionGroup as group:
             lost = group.subgroup(LeaseLost)
             if lost is None:
