@@ -7,14 +7,12 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from urllib.parse import urlsplit
 
 import structlog
 
 from execution.chain_events import Undecodable, quantity
 from execution.http import Http, HttpDown
-from execution.overlap import overlapped
 from execution.rpc_health import Node, in_order
 from execution.wire import WireError, decode
 from ledger.clock import Clock, Randomness
@@ -24,11 +22,6 @@ REST_CAP_S = 60.0
 
 BATCH_MAX = 50
 """Calls in one request; providers refuse more than 100, some more than 50."""
-
-SINGLE_AT_ONCE = 8
-"""Requests under way at a time to a node that takes only one call in each."""
-
-PROBES_AT_ONCE = 8
 
 _JSON = {"content-type": "application/json"}
 
@@ -171,9 +164,16 @@ class Rpc:
 
     async def probe(self) -> None:
         """Ask every node for its head, so that one that falls behind is asked last. Never raises RpcError."""
-        now_ms = self._clock.monotonic_ms()
-        nodes = [node for node in self._nodes if not node.refused and node.resting_until_ms <= now_ms]
-        await overlapped([partial(self._probe, node) for node in nodes], at_once=PROBES_AT_ONCE)
+        for node in self._nodes:
+            if node.refused or node.resting_until_ms > self._clock.monotonic_ms():
+                continue
+            try:
+                [number] = await self._ask(node, [Call("eth_blockNumber")])
+                node.head = quantity(number)
+            except (_Lacks, RpcError, Undecodable):
+                continue
+            except _Failed as failed:
+                self._rest(node, failed)
 
     def told(self) -> tuple[NodeTold, ...]:
         """How each node is doing."""
@@ -189,15 +189,6 @@ class Rpc:
             for node in self._nodes
         )
 
-    async def _probe(self, node: Node) -> None:
-        try:
-            [number] = await self._ask(node, [Call("eth_blockNumber")])
-            node.head = quantity(number)
-        except (_Lacks, RpcError, Undecodable):
-            return
-        except _Failed as failed:
-            self._rest(node, failed)
-
     def _rest(self, node: Node, failed: _Failed) -> None:
         grown_s = self._settings.rest_s * 2.0 ** min(node.failures, 6) * (0.5 + self._randomness.fraction())
         rest_s = min(REST_CAP_S, grown_s if failed.rest_s is None else failed.rest_s)
@@ -212,13 +203,7 @@ class Rpc:
                 return await self._exchange(node, calls)
             except _NoBatches:
                 node.batches = False
-        # The first before and the last after all others, as in a batch: callers make sure of the ones between by them.
-        groups = [calls[:1], calls[1:-1], calls[-1:] if len(calls) > 1 else []]
-        results: list[object] = []
-        for group in groups:
-            works = [partial(self._exchange, node, [call]) for call in group]
-            results += [result for [result] in await overlapped(works, at_once=SINGLE_AT_ONCE)]
-        return results
+        return [result for call in calls for result in await self._exchange(node, [call])]
 
     async def _verify(self, node: Node) -> None:
         [answer] = await self._exchange(node, [Call("eth_chainId")])

@@ -1,11 +1,11 @@
-"""Makes leaders' actions of the logs of blocks and gives whole blocks to the sink.
+"""Reads the logs of blocks, makes leaders' actions of them and gives whole blocks to the sink.
 
 A block is one walk, offered when all its logs are there: a partial total of the authoritative source would cap the
 group. A trade whose condition nobody knows yet waits, and is never dropped without a word.
 """
 
 import asyncio
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -14,33 +14,18 @@ import structlog
 from copytrading.operations.chain_places import tell_missed
 from copytrading.signals import CHAIN_LOGS, LeaderAction, Unreadable
 from copytrading.sources.base import Reading
-from copytrading.sources.block_chain import Header
-from copytrading.sources.chain_actions import Draft, Found, actions_of
-from copytrading.sources.chain_calls import ChainCalls
+from copytrading.sources.block_chain import Header, read_header
+from copytrading.sources.chain_actions import Draft, Found, actions_of, names_one_of
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
+from copytrading.sources.chain_filters import filters_for
 from copytrading.sources.live import Ear
 from execution.chain_events import Log, Undecodable, read_log
-from execution.rpc import Call, NodesBehind
+from execution.rpc import BATCH_MAX, Call, NodesBehind
+
+NO_BODIES = False
+"""Of a block only the header is wanted, not its transactions."""
 
 log = structlog.get_logger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class WholeBlock:
-    """A block that is ready to be given on: its logs, and what each transaction holds.
-
-    `lacking` are transactions whose receipt did not come with the others; it is asked for once more by itself.
-    """
-
-    header: Header
-    logs: Mapping[int, Log]
-    found: dict[str, Found]
-    lacking: tuple[str, ...] = ()
-    conditions: Mapping[int, str | None]
-
-    def drafts(self) -> Iterator[Draft]:
-        """What the leaders did."""
-        return (draft for each in self.found.values() for draft in each.drafts)
 
 
 @dataclass(slots=True)
@@ -55,11 +40,8 @@ class _Waiting:
 class BlockReader:
     """Used by one task only."""
 
-    def __init__(
-        self, doors: ChainDoors, calls: ChainCalls, *, ear: Ear, settings: ChainSettings, wake: asyncio.Event
-    ) -> None:
+    def __init__(self, doors: ChainDoors, ear: Ear, settings: ChainSettings, wake: asyncio.Event) -> None:
         """`wake` is set when a condition was found that somebody waits for."""
-        self._calls = calls
         self._doors, self._ear, self._settings, self._wake = doors, ear, settings, wake
         self._waiting: dict[str, _Waiting] = {}
         self._asking: dict[int, asyncio.Task[str | None]] = {}
@@ -69,53 +51,47 @@ class BlockReader:
         """The blocks, by hash, of which some action waits for its condition."""
         return self._waiting
 
-    async def prepare(self, run: Sequence[tuple[Header, Iterable[Log]]]) -> list[WholeBlock]:
-        """Ask for all that these blocks need besides their logs, at once for all of them. Raises RpcError."""
-        blocks = []
-        for header, logs in run:
-            whole = {each.index: each for each in logs if each.block_hash == header.hash and not each.removed}
-            self._ear.stats.received(len(whole))
-            blocks.append(WholeBlock(header=header, logs=whole, found=self._found(whole), conditions={}))
-        wanted = [(block, tx) for block in blocks for tx, each in block.found.items() if each.needs_receipt]
-        receipts = await self._calls.many([Call("eth_getTransactionReceipt", (tx,)) for _block, tx in wanted])
-        for (block, tx), receipt in zip(wanted, receipts, strict=True):
-            try:
-                self._complete(block, tx, receipt)
-            except NodesBehind:
-                block.lacking += (tx,)
-        conditions = await self._conditions([draft for block in blocks for draft in block.drafts()])
-        for block in blocks:
-            block.conditions = conditions
-        return blocks
+    async def logs_of(self, header: Header) -> list[Log]:
+        """All logs of a block that name a leader. Raises RpcError; NodesBehind when no node has the block."""
+        calls = [
+            Call("eth_getLogs", ({**each, "blockHash": header.hash},), must_exist=True) for each in self._filters()
+        ]
+        if not calls:
+            return []
+        # A node that does not know the block may answer with no logs; one that shows its header knows it.
+        header_call = Call("eth_getBlockByHash", (header.hash, NO_BODIES), must_exist=True)
+        _header, *results = await self._doors.rpc.batch([header_call, *calls])
+        return self._read(results)
 
-    async def give(self, block: WholeBlock) -> dict[int, str]:
+    async def logs_between(self, first: int, last: int) -> tuple[list[Log], Header]:
+        """All such logs of a range of blocks, and the header of its last block. Raises RpcError."""
+        bounds = {"fromBlock": hex(first), "toBlock": hex(last)}
+        calls = [Call("eth_getLogs", ({**each, **bounds},)) for each in self._filters()]
+        header_call = Call("eth_getBlockByNumber", (hex(last), NO_BODIES), must_exist=True)
+        header, *results = await self._doors.rpc.batch([header_call, *calls])
+        return self._read(results), read_header(header)
+
+    async def take(self, header: Header, logs: Iterable[Log]) -> dict[int, str]:
         """Give a whole block on; answers (log index -> transaction). Raises RpcError before anything was given on."""
-        if block.lacking:
-            calls = [Call("eth_getTransactionReceipt", (tx,), must_exist=True) for tx in block.lacking]
-            for tx, receipt in zip(block.lacking, await self._calls.many(calls), strict=True):
-                self._complete(block, tx, receipt)
-        drafts = list(block.drafts())
-        if any(not draft.condition_id and not block.conditions.get(draft.named_by or 0) for draft in drafts):
-            # Once more a moment: an action that is given on after later ones may leave a holding unknown.
-            block.conditions = await self._conditions(drafts)
-        place = f"block {block.header.number}"
-        refused = [Unreadable(place, sentence) for each in block.found.values() for sentence in each.refused]
+        whole = {each.index: each for each in logs if each.block_hash == header.hash and not each.removed}
+        self._ear.stats.received(len(whole))
+        found = await self._found(header, list(whole.values()))
+        drafts = [draft for each in found for draft in each.drafts]
+        refused: list[Reading] = [
+            Unreadable(f"block {header.number}", sentence) for each in found for sentence in each.refused
+        ]
         self._ear.stats.undecodable(len(refused))
-        self.drop(block.header.hash)
-        waiting = _Waiting(block.header, drafts, self._ear.clock.monotonic_ms())
-        await self._offer(waiting, refused, block.conditions)
-        return {each.index: each.tx_hash for each in block.logs.values()}
+        self.drop(header.hash)
+        await self._offer(header, drafts, refused, since_ms=self._ear.clock.monotonic_ms())
+        return {each.index: each.tx_hash for each in whole.values()}
 
     async def try_waiting(self) -> None:
         """Offer what meanwhile has a condition, and give up what waited too long, with an event."""
-        if not self._waiting:
-            return
-        conditions = await self._conditions([draft for block in self._waiting.values() for draft in block.drafts])
         for block in list(self._waiting.values()):
             patient = self._ear.clock.monotonic_ms() - block.since_ms < self._settings.resolve_max_s * 1_000
             del self._waiting[block.header.hash]
             if patient:
-                await self._offer(block, [], conditions)
+                await self._offer(block.header, block.drafts, [], since_ms=block.since_ms)
             else:
                 await self._give_up(block)
 
@@ -130,35 +106,63 @@ class BlockReader:
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
         self._asking.clear()
 
-    def _found(self, logs: Mapping[int, Log]) -> dict[str, Found]:
-        """What each transaction holds, as far as the logs that name leaders tell it."""
+    def _filters(self) -> Sequence[Mapping[str, object]]:
+        settings = self._settings
+        return filters_for(self._ear.leaders.wallets, settings.contracts, wallets_max=settings.wallets_max)
+
+    def _read(self, results: Iterable[object]) -> list[Log]:
+        wallets, found = self._ear.leaders.wallets, {}
+        for result in results:
+            if not isinstance(result, list):
+                raise NodesBehind("a node's logs are no list")
+            for value in result:
+                try:
+                    each = read_log(value)
+                except Undecodable as error:
+                    self._ear.stats.undecodable()
+                    log.warning("A log cannot be read.", action="chain", why=str(error))
+                    continue
+                if names_one_of(each, wallets):
+                    found[each.block_hash, each.index] = each
+        return list(found.values())
+
+    async def _found(self, header: Header, logs: Sequence[Log]) -> list[Found]:
+        """What each transaction holds, with the whole receipts of those that need them."""
         wallets, contracts = self._ear.leaders.wallets, self._settings.contracts
         by_transaction: dict[str, list[Log]] = {}
-        for each in logs.values():
+        for each in logs:
             by_transaction.setdefault(each.tx_hash, []).append(each)
-        return {tx: actions_of(group, wallets, contracts, whole=False) for tx, group in by_transaction.items()}
+        found = {tx: actions_of(group, wallets, contracts, whole=False) for tx, group in by_transaction.items()}
+        for tx, group in (await self._receipts(header, [tx for tx in found if found[tx].needs_receipt])).items():
+            found[tx] = actions_of(group, wallets, contracts, whole=True)
+        return list(found.values())
 
-    def _complete(self, block: WholeBlock, tx: str, receipt: object) -> None:
-        """Read a transaction again from its whole receipt. Raises NodesBehind when it is not of this block."""
-        logs = _logs_of_receipt(receipt, block.header)
-        block.found[tx] = actions_of(logs, self._ear.leaders.wallets, self._settings.contracts, whole=True)
+    async def _receipts(self, header: Header, transactions: Sequence[str]) -> dict[str, list[Log]]:
+        logs: dict[str, list[Log]] = {}
+        for start in range(0, len(transactions), BATCH_MAX):
+            some = transactions[start : start + BATCH_MAX]
+            calls = [Call("eth_getTransactionReceipt", (tx,), must_exist=True) for tx in some]
+            for tx, receipt in zip(some, await self._doors.rpc.batch(calls), strict=True):
+                logs[tx] = _logs_of_receipt(receipt, header)
+        return logs
 
-    async def _offer(self, block: _Waiting, refused: Sequence[Reading], conditions: Mapping[int, str | None]) -> None:
-        walk = f"{CHAIN_LOGS}:{block.header.hash}"
-        ready: list[Reading] = []
-        lacking = []
-        for draft in block.drafts:
-            condition = draft.condition_id or conditions.get(draft.named_by or 0)
-            if condition:
-                ready.append(_action(draft, condition, block.header))
-            else:
-                lacking.append(draft)
+    async def _offer(
+        self, header: Header, drafts: Sequence[Draft], refused: Sequence[Reading], *, since_ms: float
+    ) -> None:
+        conditions = await self._conditions(drafts)
+        walk = f"{CHAIN_LOGS}:{header.hash}"
+        ready = [
+            _action(draft, condition, header)
+            for draft in drafts
+            if (condition := draft.condition_id or conditions.get(draft.named_by or 0))
+        ]
+        lacking = [draft for draft in drafts if not draft.condition_id and not conditions.get(draft.named_by or 0)]
         if ready or refused:
             await self._ear.sink.offer(walk, [*ready, *refused], complete=True)
             # Groups are whole: what still waits is of other tokens, so it may well be another walk of this name.
             await self._ear.sink.end_walk(walk)
         if lacking:
-            self._waiting[block.header.hash] = _Waiting(block.header, lacking, block.since_ms)
+            self._waiting[header.hash] = _Waiting(header, lacking, since_ms)
 
     async def _conditions(self, drafts: Iterable[Draft]) -> dict[int, str | None]:
         """What is known now, or within a moment; the rest is asked for on the side."""

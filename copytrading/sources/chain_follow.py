@@ -1,7 +1,7 @@
 """Follows the chain block by block: reads what is new, undoes what a reorganisation orphaned, and keeps the cursor."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import structlog
@@ -18,26 +18,19 @@ from copytrading.sources.block_chain import (
     cursor_text,
     mark_of,
     read_cursor,
+    read_header,
 )
-from copytrading.sources.chain_blocks import BlockReader, WholeBlock
-from copytrading.sources.chain_calls import ChainCalls
+from copytrading.sources.chain_blocks import NO_BODIES, BlockReader
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
-from copytrading.sources.chain_headers import Ground, HeaderReader
-from copytrading.sources.chain_ranges import LogReader, by_block
 from copytrading.sources.live import Ear
 from execution.chain_events import Log, Undecodable, quantity
-from execution.rpc import Call, NodesBehind, RangeTooWide
+from execution.rpc import BATCH_MAX, Call, NodesBehind, RangeTooWide
 
 DEEPEST_LOOK = 256
 """Blocks before the oldest remembered one at which a cursor begins again when no remembered block is in the chain."""
 
 FIRST_LOOK = 256
 """Blocks before the head at which a chain without a cursor begins at most: six minutes, far more than a start takes."""
-
-RUN_MAX = 32
-"""Blocks read together when several are new: more would let the first of them wait for the last."""
-
-NO_HEADERS: Mapping[str, Header] = {}
 
 log = structlog.get_logger(__name__)
 
@@ -47,26 +40,18 @@ class ChainFollower:
 
     def __init__(self, doors: ChainDoors, ear: Ear, settings: ChainSettings, wake: asyncio.Event) -> None:
         self._doors, self._ear, self._settings = doors, ear, settings
-        self.calls = ChainCalls(doors.rpc)
-        self.headers, self.logs = HeaderReader(self.calls), LogReader(self.calls, ear, settings)
-        self.reader = BlockReader(doors, self.calls, ear=ear, settings=settings, wake=wake)
-        self.blocks_given = 0
+        self.reader = BlockReader(doors, ear, settings, wake)
         self.chain = BlockChain(settings.depth)
         self._orphaned: dict[str, None] = {}
         self._saved: str | None = None
         self._told_missed_to = -1
-        self._pushed_headers = NO_HEADERS
 
-    async def advance(
-        self, head: Header | None = None, pushed: Iterable[Log] = (), *, headers: Mapping[str, Header] = NO_HEADERS
-    ) -> None:
+    async def advance(self, head: Header | None = None, pushed: Iterable[Log] = ()) -> None:
         """Read up to this header, or to the nodes' newest block. Raises RpcError, and then goes on at the next call.
 
-        `pushed` are logs that a subscription showed; they are added to what the nodes answer. `headers`, by their
-        hashes, are those it showed: they need not be asked for.
+        `pushed` are logs that a subscription showed; they are added to what the nodes answer.
         """
-        self._pushed_headers = headers
-        head = head or await self.headers.newest()
+        head = head or await self._newest()
         if self.chain.tip is None:
             await self._begin(head)
         elif self.chain.get(head.hash) is None:
@@ -76,11 +61,18 @@ class ChainFollower:
         await self.reader.try_waiting()
         await self._save()
 
+    async def header_of(self, block_hash: str) -> Header:
+        """A block's header. Raises RpcError."""
+        return read_header(await self._doors.rpc.call("eth_getBlockByHash", block_hash, NO_BODIES, must_exist=True))
+
     async def reconcile(self) -> None:
-        """Ask again for the logs of the newest blocks; those that hold more are read anew. Raises RpcError."""
-        newest = [block.header for block in self.chain if block.taken][-self._settings.reconcile_depth :]
-        self.logs.allowed.widen()
-        logs = [each for some in (await self.logs.of(newest)).values() for each in some]
+        """Ask again, by range, for the newest logs; blocks that hold more are read anew. Raises RpcError."""
+        tip = self.chain.tip
+        held = {block.header.number for block in self.chain if block.taken}
+        if tip is None or not held:
+            return
+        first = max(min(held), tip.number - self._settings.reconcile_depth + 1)
+        logs, _last = await self.reader.logs_between(first, tip.number)
         self.reopen(logs)
         await self._take_untaken(logs)
         await self._save()
@@ -101,6 +93,12 @@ class ChainFollower:
             if block is not None and block.taken and each.index not in block.seen:
                 block.taken, news = False, True
         return news
+
+    async def _newest(self) -> Header:
+        return read_header(await self._doors.rpc.call("eth_getBlockByNumber", "latest", NO_BODIES, must_exist=True))
+
+    async def _header_at(self, number: int) -> Header:
+        return read_header(await self._doors.rpc.call("eth_getBlockByNumber", hex(number), NO_BODIES, must_exist=True))
 
     # --- The beginning, and gaps too long to walk ---------------------------------------------------------
 
@@ -123,15 +121,19 @@ class ChainFollower:
     async def _begin_anew(self, head: Header) -> None:
         """Begin where the first leader is heard since: blocks are mined between a follow and the first look here."""
         since = min(self._ear.leaders.wallets.values(), default=None)
-        if since is None or head.number == 0 or head.time_s < int(since.timestamp()):
+        anchor, back = head, 1
+        while since is not None and anchor.number > 0 and anchor.time_s >= int(since.timestamp()):
+            if back > FIRST_LOOK:
+                break
+            try:
+                anchor = await self._header_at(max(0, head.number - back))
+            except NodesBehind:
+                break  # a chain that begins here, or nodes that keep no more: from the oldest they have
+            back *= 2
+        if anchor is head:
             self.chain.begin(head)
-            return
-        backs = (2**power for power in range(FIRST_LOOK.bit_length()))
-        anchors = await self.headers.there_at(list(dict.fromkeys(max(0, head.number - back) for back in backs)))
-        if not anchors:
-            raise NodesBehind("the nodes have no block below the newest one")
-        before = (each for each in anchors if each.time_s < int(since.timestamp()))
-        await self._catch_up(next(before, anchors[-1]), head)
+        else:
+            await self._catch_up(anchor, head)
 
     async def _join(self, head: Header) -> None:
         tip = self.chain.tip
@@ -147,7 +149,7 @@ class ChainFollower:
             self._orphaned.update(dict.fromkeys(await self._heard_since(anchor)))
         unread = min((block.header.number for block in self.chain.untaken()), default=anchor.number + 1)
         if unread <= anchor.number:
-            anchor = await self._at(unread - 1)
+            anchor = await self._header_at(unread - 1)
         await self._catch_up(anchor, head)
 
     async def _heard_since(self, anchor: Header) -> tuple[str, ...]:
@@ -156,21 +158,18 @@ class ChainFollower:
 
     async def _anchor(self, marks: Sequence[Mark], head: Header) -> tuple[Header, bool]:
         """The newest remembered block that is still in the chain, and whether a newer one has left it."""
-        seen = [mark for mark in marks if mark.number <= head.number]
-        # Nearly always the newest one is still there; only after a reorganisation the others are needed.
-        for some in (seen[:1], seen[1:]):
-            headers = await self.headers.at([mark.number for mark in some])
-            for mark, header in zip(some, headers, strict=True):
+        forked = False
+        for mark in marks:
+            if mark.number <= head.number:
+                header = await self._header_at(mark.number)
                 if mark.is_of(header):
-                    return header, mark is not seen[0]
-            if some and marks[0].number > head.number:
-                # Receipts asked for now might be missing only because the node has not got so far.
-                raise NodesBehind("the nodes have another chain, and not yet as much of it")
+                    return header, forked
+                if marks[0].number > head.number:
+                    # Receipts asked for now might be missing only because the node has not got so far.
+                    raise NodesBehind("the nodes have another chain, and not yet as much of it")
+                forked = True
         log.warning("No remembered block is in the chain.", action="chain", oldest=marks[-1].number)
-        return await self._at(max(0, marks[-1].number - DEEPEST_LOOK)), bool(seen)
-
-    async def _at(self, number: int) -> Header:
-        return (await self.headers.at([number]))[0]
+        return await self._header_at(max(0, marks[-1].number - DEEPEST_LOOK)), forked
 
     async def _catch_up(self, anchor: Header, head: Header) -> None:
         """Read everything after the anchor by range up to where walking begins, within the bounds of a backfill."""
@@ -179,7 +178,7 @@ class ChainFollower:
         if last == anchor.number:
             self.chain.begin(anchor)
         else:
-            self.chain.begin(await self._read_range(first, last) if first <= last else await self._at(last))
+            self.chain.begin(await self._read_range(first, last) if first <= last else await self._header_at(last))
         branch = await self._branch(head)
         if branch is None:
             raise NodesBehind("the nodes' blocks do not lie on one another")
@@ -203,32 +202,45 @@ class ChainFollower:
 
     async def _read_range(self, first: int, last: int) -> Header:
         """Read and give on a range of blocks, oldest first; answers the header of the last one."""
-        header: Header | None = None
+        size, header = self._settings.range_max, None
         while header is None or header.number < last:
-            logs, header = await self.logs.after(first, last)
+            upto = min(last, first + size - 1)
+            try:
+                logs, header = await self.reader.logs_between(first, upto)
+            except RangeTooWide:
+                if first == upto:
+                    raise
+                size = max(1, (upto - first + 1) // 2)
+                continue
             await self._take_range(logs)
             if not self.reader.waiting and not self._orphaned:
                 await self._write([mark_of(header)])
-            first = header.number + 1
+            first = upto + 1
         return header
 
     async def _take_range(self, logs: Sequence[Log]) -> None:
-        found = by_block(logs)
-        headers = await self.headers.of_all(list(found))
-        for start in range(0, len(headers), RUN_MAX):
-            some = headers[start : start + RUN_MAX]
-            for block in await self.reader.prepare([(header, found[header.hash]) for header in some]):
-                await self._give(block)
+        by_block: dict[str, list[Log]] = {}
+        for each in sorted(logs, key=lambda each: (each.block_number, each.index)):
+            by_block.setdefault(each.block_hash, []).append(each)
+        hashes = list(by_block)
+        for start in range(0, len(hashes), BATCH_MAX):
+            some = hashes[start : start + BATCH_MAX]
+            calls = [Call("eth_getBlockByHash", (each, NO_BODIES), must_exist=True) for each in some]
+            for value in await self._doors.rpc.batch(calls):
+                header = read_header(value)
+                await self.reader.take(header, by_block[header.hash])
 
     # --- Block by block -----------------------------------------------------------------------------------
 
     async def _branch(self, head: Header) -> list[Header] | None:
         """The headers from the first unknown block to this one; None when they reach too far back."""
-        tip, far = self.chain.tip, self._settings.walk_max + self._settings.depth
-        ground = Ground(
-            tip=tip.number if tip else head.number, held=self.chain.get, pushed=self._pushed_headers, far=far
-        )
-        return await self.headers.branch(head, ground)
+        branch = [head]
+        while self.chain.get(branch[-1].parent) is None:
+            if len(branch) > self._settings.walk_max + self._settings.depth or branch[-1].number == 0:
+                return None
+            branch.append(await self.header_of(branch[-1].parent))
+        branch.reverse()
+        return branch
 
     def _joined(self, branch: Sequence[Header]) -> list[Block]:
         try:
@@ -243,33 +255,15 @@ class ChainFollower:
             self._orphaned.update(dict.fromkeys(block.seen.values()))
 
     async def _take_untaken(self, pushed: Sequence[Log]) -> None:
-        """Read and give on what is new, some blocks together. What is done is done, also when the newest must wait."""
-        extra, size = by_block(pushed), min(RUN_MAX, self.logs.stretch.blocks)
-        while untaken := self.chain.untaken():
-            run = untaken[:size]
-            try:
-                logs = await self.logs.of([block.header for block in run])
-            except (NodesBehind, RangeTooWide):
-                if len(run) == 1:
-                    raise
-                size = len(run) // 2
-                continue
-            # Of a log that both have the node's word counts: it comes last.
-            told = [(each.header, [*extra.get(each.header.hash, ()), *logs.get(each.header.hash, ())]) for each in run]
-            for block, whole in zip(run, await self.reader.prepare(told), strict=True):
-                block.seen.update(await self._give(whole))
-                block.taken = True
-            if self.chain.untaken():
-                await self._save()
-
-    async def _give(self, whole: WholeBlock) -> dict[int, str]:
-        self.calls.check()
-        seen = await self.reader.give(whole)
-        self.blocks_given += 1
-        age_s = self._ear.clock.now().timestamp() - whole.header.time_s
-        if age_s < self._settings.silence_s:
-            self._ear.stats.alive(self._ear.clock.monotonic_ms())
-        return seen
+        for block in self.chain.untaken():
+            logs = await self.reader.logs_of(block.header)
+            known = {each.index for each in logs}
+            extra = [each for each in pushed if each.block_hash == block.header.hash and each.index not in known]
+            block.seen.update(await self.reader.take(block.header, [*logs, *extra]))
+            block.taken = True
+            age_s = self._ear.clock.now().timestamp() - block.header.time_s
+            if age_s < self._settings.silence_s:
+                self._ear.stats.alive(self._ear.clock.monotonic_ms())
 
     async def _withdraw_orphaned(self) -> None:
         """Judge transactions of orphaned blocks, once all blocks up to the tip are read.
@@ -281,14 +275,16 @@ class ChainFollower:
             for tx in block.seen.values():
                 self._orphaned.pop(tx, None)
         suspects = list(self._orphaned)
-        receipts = await self.calls.many([Call("eth_getTransactionReceipt", (tx,)) for tx in suspects])
-        told = list(zip(suspects, receipts, strict=True))
-        gone = [tx for tx, receipt in told if not succeeded(receipt)]
-        if gone:
-            log.warning("Transactions left the chain.", action="reorg", transactions=len(gone))
-            await self._ear.sink.withdraw(CHAIN_LOGS, gone)
-        for tx in (*gone, *(tx for tx, receipt in told if self._is_final(receipt))):
-            self._orphaned.pop(tx, None)
+        for start in range(0, len(suspects), BATCH_MAX):
+            some = suspects[start : start + BATCH_MAX]
+            receipts = await self._doors.rpc.batch([Call("eth_getTransactionReceipt", (tx,)) for tx in some])
+            told = list(zip(some, receipts, strict=True))
+            gone = [tx for tx, receipt in told if not succeeded(receipt)]
+            if gone:
+                log.warning("Transactions left the chain.", action="reorg", transactions=len(gone))
+                await self._ear.sink.withdraw(CHAIN_LOGS, gone)
+            for tx in (*gone, *(tx for tx, receipt in told if self._is_final(receipt))):
+                self._orphaned.pop(tx, None)
 
     def _is_final(self, receipt: object) -> bool:
         """Whether a receipt names a block under those that are held."""

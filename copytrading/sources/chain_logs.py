@@ -5,8 +5,7 @@ that dies, lies or stays silent costs time and never a trade.
 """
 
 import asyncio
-from collections.abc import Coroutine, Mapping
-from contextlib import suppress
+from collections.abc import Coroutine
 
 import structlog
 
@@ -14,7 +13,6 @@ from copytrading.pauses import sleep_or_stop
 from copytrading.signals import CHAIN_LOGS
 from copytrading.sources.block_chain import Header, read_header
 from copytrading.sources.chain_actions import names_one_of
-from copytrading.sources.chain_calls import Stopped
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
 from copytrading.sources.chain_filters import filters_for
 from copytrading.sources.chain_follow import ChainFollower
@@ -26,9 +24,6 @@ from execution.rpc import RpcError
 
 PUSHED_MAX = 20_000
 """Logs pushed and not yet met in a block that was read; the oldest are forgotten, and read over HTTP all the same."""
-
-HEADERS_MAX = 256
-"""Headers pushed and kept, so that the way down to a block that is held need not be asked for."""
 
 RETRY_S = 0.1
 """A node's HTTP side is often a moment behind what its socket has just announced."""
@@ -50,8 +45,7 @@ class ChainLogs:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen and read until stopped; trouble of the nodes stays inside, a bug comes out."""
-        self.follower.calls.until(stop)
-        tasks = [asyncio.create_task(self._read(stop)), asyncio.create_task(self._probe(stop))]
+        tasks = [asyncio.create_task(self._read(stop))]
         if self._settings.socket_urls:
             tasks.append(asyncio.create_task(self._feed().run(stop, self._pushed)))
         try:
@@ -83,15 +77,10 @@ class ChainLogs:
             if not self._ear.leaders.wallets:
                 await self._for_leaders(stop)
                 continue
-            given = self.follower.blocks_given
             try:
                 await self._round()
                 failures = 0
-            except Stopped:
-                return
             except (RpcError, Undecodable) as error:
-                if self.follower.blocks_given > given:
-                    failures = 0  # only the newest must wait: the nodes are behind what their sockets announce
                 log.info("The chain cannot be read now.", action="chain", why=str(error))
                 base_s, cap_s = min(RETRY_S, self._settings.base_s), self._settings.cap_s
                 delay_s = backoff_s(failures, base_s=base_s, cap_s=cap_s, randomness=self._ear.randomness)
@@ -107,22 +96,15 @@ class ChainLogs:
         head = pushed.take_head()
         logs = pushed.logs()
         if head is None and not pushed.take_doubt() and (unknown := follower.unknown(logs)) is not None:
-            head = await follower.headers.of(unknown)
+            head = await follower.header_of(unknown)
         elif head is None and follower.reopen(logs):
             head = follower.chain.tip
-        await follower.advance(head, logs, headers=pushed.headers())
+        await follower.advance(head, logs)
         pushed.forget(follower)
         if self._ear.clock.monotonic_ms() - self._reconciled_ms >= self._settings.reconcile_s * 1_000:
             self._reconciled_ms = self._ear.clock.monotonic_ms()
+            await self._doors.rpc.probe()
             await follower.reconcile()
-
-    async def _probe(self, stop: asyncio.Event) -> None:
-        """On the side: a node that does not answer must not hold up the others."""
-        while not stop.is_set():
-            await sleep_or_stop(self._ear.clock, stop, self._settings.reconcile_s)
-            if self._ear.leaders.wallets:
-                with suppress(Stopped):
-                    await self.follower.calls.probe()
 
     async def _for_news(self, stop: asyncio.Event) -> None:
         """Wait for a push, for the next look, or for the end."""
@@ -141,7 +123,6 @@ class _Pushed:
     def __init__(self, ear: Ear, settings: ChainSettings, wake: asyncio.Event) -> None:
         self._ear, self._settings, self._wake = ear, settings, wake
         self._head: Header | None = None
-        self._headers: dict[str, Header] = {}
         self._logs: dict[tuple[str, int], Log] = {}
         self._doubt = False
         self._version = -1
@@ -169,10 +150,7 @@ class _Pushed:
         """Keep it for the reader."""
         try:
             if channel == HEADS:
-                self._head = head = read_header(value)
-                self._headers[head.hash] = head
-                if len(self._headers) > HEADERS_MAX:
-                    del self._headers[next(iter(self._headers))]
+                self._head = read_header(value)
             else:
                 self._keep(read_log(value))
         except Undecodable as error:
@@ -184,10 +162,6 @@ class _Pushed:
         """The newest head, once."""
         head, self._head = self._head, None
         return head
-
-    def headers(self) -> Mapping[str, Header]:
-        """What was pushed lately, by hash."""
-        return dict(self._headers)
 
     def take_doubt(self) -> bool:
         """Whether the chain may have changed without a head that says so, once."""

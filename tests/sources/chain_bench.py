@@ -115,13 +115,7 @@ class Bench:
     """One source with everything around it; `listening` runs it."""
 
     def __init__(
-        self,
-        nodes: Sequence[ScriptedNode],
-        *,
-        sockets: bool = True,
-        urls: Sequence[str] = (),
-        timeout_s: float = 0.5,
-        **choices: Any,
+        self, nodes: Sequence[ScriptedNode], *, sockets: bool = True, urls: Sequence[str] = (), **choices: Any
     ) -> None:
         """`urls` are those of nodes that are not scripted, as RPC_URLS has them."""
         given = read_urls(",".join([*urls, *(node.url for node in nodes), *(node.ws_url for node in nodes)]))
@@ -134,7 +128,7 @@ class Bench:
             self.clock,
             self.randomness,
             urls=given.calls,
-            settings=RpcSettings(chain_id=137, timeout_s=timeout_s, rest_s=0.01),
+            settings=RpcSettings(chain_id=137, timeout_s=0.5, rest_s=0.01),
         )
         self.settings = ChainSettings(
             contracts=POLYGON_CONTRACTS,

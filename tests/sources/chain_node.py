@@ -114,13 +114,9 @@ def header_of(block: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a node: `lag` blocks behind over HTTP, `status` of all answers; a mute one pushes nothing.
-
-    `delay_s` passes before an answer over HTTP; many may be under way.
-    """
+    """What is wrong with a node: `lag` blocks behind over HTTP, `status` of all answers; a mute one pushes nothing."""
 
     lag: int = 0
-    delay_s: float = 0.0
     status: int = 0
     retry_after: str = ""
     error: dict[str, Any] | None = None
@@ -180,7 +176,6 @@ class ScriptedNode:
     async def _post(self, request: web.Request) -> web.Response:
         self.requests += 1
         frames = json.loads(await request.read())
-        await asyncio.sleep(self.faults.delay_s)
         if self.faults.status:
             return web.Response(status=self.faults.status, headers={"Retry-After": self.faults.retry_after})
         if isinstance(frames, list) and not self.faults.batches:

@@ -50,10 +50,7 @@ class Storm:
     def fault(self) -> None:
         faults = self.chance.choice(self.nodes).faults
         name, value = self.chance.choice(
-            [
-                *(("status", 429), ("status", 503), ("lag", 2), ("mute", True), ("heads_last", True), ("twice", True)),
-                *(("delay_s", 0.006), ("range_max", 3), ("batches", False)),
-            ]
+            [("status", 429), ("status", 503), ("lag", 2), ("mute", True), ("heads_last", True), ("twice", True)]
         )
         setattr(faults, name, value)
 
