@@ -67,11 +67,8 @@ test: dev-venv ## Install what is missing, lint, and run the whole suite
 	@$(PY) -m tests.ensure_binaries
 	@$(MAKE) --no-print-directory node
 	@$(MAKE) --no-print-directory lint
-	@# Side by side, because most of the time each waits for a process or a server. What SQLite said follows at the end.
-	@said=$$(mktemp); $(PY) -m pytest --database=sqlite >"$$said" 2>&1 & sqlite=$$!; failed=0; \
-	$(PY) -m pytest || failed=1; \
-	wait $$sqlite || failed=1; \
-	cat "$$said"; rm -f "$$said"; exit $$failed
+	$(PY) -m pytest
+	$(PY) -m pytest --database=sqlite
 
 lint: dev-venv ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .

@@ -68,11 +68,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin(plugin)
 
 
+ONCE = {"test_verify.py", "test_verify_live.py", "test_benchmark.py", "test_soak.py"}
+"""Commands that run other processes for minutes; on SQLite they would only repeat what Postgres showed."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On SQLite only what uses a database runs again, and of that not what is about Postgres or the browser."""
     if not _on_sqlite(config):
         return
-    wanted = [item for item in items if _uses_database(item) and not _marked(item, "postgres", "browser")]
+    uses = [item for item in items if _uses_database(item) and item.path.name not in ONCE]
+    wanted = [item for item in uses if not _marked(item, "postgres", "browser")]
     config.hook.pytest_deselected(items=[item for item in items if item not in wanted])
     items[:] = wanted
 

@@ -49,6 +49,7 @@ def soak(database_url: str, *words: str, change: str = "") -> "subprocess.Comple
 
 
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.slow
 def test_a_short_soak_with_faults_copies_everything_once_in_flat_memory(database_url: str) -> None:
     done = soak(database_url, "--minutes", "0.3", "--json")
     assert done.returncode == 0, done.stderr[-3_000:]
