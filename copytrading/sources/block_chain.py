@@ -32,10 +32,15 @@ class Header:
 
 @dataclass(slots=True, kw_only=True)
 class Block:
-    """A block we hold. `taken`: its logs were read and given on; `seen`: (log index -> transaction) of those."""
+    """A block we hold. `taken`: its logs were read and given on; `seen`: (log index -> transaction) of those.
+
+    `sure`: its logs were asked for a second time, or it was so old when they were that nothing was missing.
+    """
 
     header: Header
     taken: bool = False
+    taken_ms: float = 0.0
+    sure: bool = False
     seen: dict[int, str] = field(default_factory=dict)
 
 
@@ -84,7 +89,7 @@ class BlockChain:
         """Forget everything and hold this block, as one whose logs are done with."""
         self._by_number.clear()
         self._by_hash.clear()
-        self._hold(Block(header=header, taken=True))
+        self._hold(Block(header=header, taken=True, sure=True))
 
     def join(self, branch: Sequence[Header]) -> list[Block]:
         """Make the last header of the branch (oldest first) the tip; answers the orphaned blocks, newest first.
@@ -120,10 +125,10 @@ class BlockChain:
         return [block for block in self._by_number.values() if not block.taken]
 
     def last_done(self, waiting: Mapping[str, object]) -> Header | None:
-        """The newest block up to which every one is taken and none waits (by hash) for something."""
+        """The newest block up to which every one is taken for sure and none waits (by hash) for something."""
         done: Header | None = None
         for block in self._by_number.values():
-            if not block.taken or block.header.hash in waiting:
+            if not block.taken or not block.sure or block.header.hash in waiting:
                 break
             done = block.header
         return done

@@ -31,6 +31,8 @@ class ChainDoors:
 class ChainSettings:
     """How the chain is read. Seconds are of the injected clock, counts are blocks unless their name says otherwise.
 
+    Each block's logs are asked for at once and once more after `again_s`: nodes show a block before all of its logs.
+
     `socket_urls` may be empty: then the head is asked for every `poll_s`. `cursor_key` names this shard's cursor;
     one that does not exist begins at the oldest of `other_keys` that does, or at the head.
     """
@@ -47,6 +49,7 @@ class ChainSettings:
     backfill_age_s: int = 21_600
     reconcile_depth: int = 32
     reconcile_s: float = 30.0
+    again_s: float = 2.0
     poll_s: float = 2.0
     silence_s: float = 15.0
     base_s: float = 0.5

@@ -73,6 +73,7 @@ CHAIN_TERMS: Mapping[str, Any] = {
     "base_s": 0.01,
     "cap_s": 0.05,
     "reconcile_s": 0.3,
+    "again_s": 0.1,
     "resolve_s": 0.05,
     "resolve_again_s": 0.05,
 }

@@ -30,6 +30,7 @@ FAST: dict[str, Any] = {
     "base_s": 0.01,
     "cap_s": 0.05,
     "reconcile_s": 60.0,
+    "again_s": 0.0,
     "resolve_s": 0.02,
     "resolve_again_s": 0.02,
 }

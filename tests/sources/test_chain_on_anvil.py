@@ -56,6 +56,7 @@ async def on_anvil(**choices: Any) -> AsyncIterator[OnAnvil]:
     async with open_sandbox(clock, SeededRandomness, options, settlement=chain, attachment=chain_doors(chain)) as box:
         urls = box.environment()["RPC_URLS"].split(",")
         # The doors take calls and subscriptions at the same place.
+        choices = {"again_s": 0.2, **choices}
         bench = Bench([], urls=[*urls, *(url.replace("http", "ws", 1) for url in urls)], **choices)
         bench.follow(*(leader.wallet for leader in box.leaders))
         bench.directory.conditions = {token: m.condition_id for m in box.markets for token in m.token_ids}
