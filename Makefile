@@ -63,12 +63,16 @@ node: ## Install what the local chain and the contracts need (Node 20 or later)
 demo: venv ## Run the demo: SQLite, a small cast, dashboard and supervisor (Ctrl-C stops it)
 	@$(PY) manage.py demo
 
+# Each worker has a Postgres and a Redis of its own. More workers than cores would fail what measures time.
+WORKERS ?= 2
+ON_CORES := -n $(WORKERS) --dist loadfile
+
 test: dev-venv ## Install what is missing, lint, and run the whole suite
 	@$(PY) -m tests.ensure_binaries
 	@$(MAKE) --no-print-directory node
 	@$(MAKE) --no-print-directory lint
-	$(PY) -m pytest
-	$(PY) -m pytest --database=sqlite
+	$(PY) -m pytest $(ON_CORES)
+	$(PY) -m pytest $(ON_CORES) --database=sqlite
 
 lint: dev-venv ## ruff, mypy and the import contracts
 	$(PY) -m ruff check .

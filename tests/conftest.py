@@ -48,7 +48,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Point the settings at the private servers before they are loaded; pytest-django comes last here."""
+    """Point the settings at the private servers before they are loaded; pytest-django comes last here.
+
+    With -n each worker has servers of its own; the process that leads them runs no test and must not set what they
+    would inherit.
+    """
+    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+        return
     if django_settings.configured:
         raise pytest.UsageError("Unset DJANGO_SETTINGS_MODULE and leave out --ds: tests/conftest.py chooses both.")
     # A SIGTERM ends like Ctrl-C, so that the servers are stopped and their folder is deleted.

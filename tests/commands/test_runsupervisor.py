@@ -30,7 +30,7 @@ from tests.factories import SignalFactory
 on_database = pytest.mark.django_db(transaction=True)
 
 FOLLOWERS = 4
-TTL_S, DRAIN_MS, WAIT_S = 5, 5_000, 40
+TTL_S, DRAIN_MS, WAIT_S = 5, 15_000, 40
 
 # A short lease and expiry, so that a dead process is forgotten within seconds.
 QUICK = {

@@ -8,8 +8,8 @@ from tests.hearing.stage import stage
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.postgres]
 
 LOST = "data-api:drop=30%"
+REORDER = "data-api:reorder"
 FAULTS = (
-    "data-api:reorder",
     "data-api:delay=50%,300ms",
     "data-api:disconnect=5",
     "data-api:half-open=300ms",
@@ -35,12 +35,13 @@ async def test_polls_end_with_the_truth(fault: str) -> None:
         await s.knows_the_holdings(unseen=UNSEEN)
 
 
-async def test_polls_that_miss_rows_end_with_the_truth_and_claim_no_wrong_holding() -> None:
+@pytest.mark.parametrize("fault", [LOST, REORDER])
+async def test_polls_that_hear_a_sale_first_end_with_the_truth_and_claim_no_wrong_holding(fault: str) -> None:
     async with stage(POLLS) as s:
         await s.play()
-        await s.fault(LOST)
+        await s.fault(fault)
         await s.play()
-        await s.struck(LOST)
+        await s.struck(fault)
         s.box.faults.lift()
         await s.play()
         await s.ends_with_the_truth()
