@@ -130,7 +130,14 @@ class Supervisor:
         try:
             async with asyncio.TaskGroup() as group:
                 self._start_all(group, source)
-                return await self._until_stopped(stop)
+                try:
+                    return await self._until_stopped(stop)
+                except BaseException:
+                    # A wait of a library that ends in the moment of its cancellation may swallow it, as one of Redis
+                    # did in a process that woke up: whoever goes on nevertheless is asked to stop.
+                    for each in self._stops.values():
+                        each.set()
+                    raise
         finally:
             await engine.lease.release()
             log.info("Shard released.", action="stop", shard=f"{lease.shard}/{lease.of}", term=lease.term)

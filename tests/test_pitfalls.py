@@ -20,6 +20,7 @@ import asyncio
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from threading import Barrier, Event, get_ident
@@ -291,6 +292,26 @@ def test_an_exception_that_escapes_a_service_ends_the_engine_and_frees_the_shard
             runner.run(supervisor.run(source, asyncio.Event()))
     assert escaped.group_contains(ZeroDivisionError)
     assert ShardLease.objects.get().holder == ""
+
+
+@pytest.mark.django_db
+def test_a_service_whose_library_swallows_its_cancellation_does_not_keep_a_failed_engine_alive() -> None:
+    async def fail(stop: asyncio.Event) -> None:
+        await asyncio.sleep(0)
+        raise ZeroDivisionError
+
+    async def deaf(stop: asyncio.Event) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await stop.wait()
+
+    with worlds() as make:
+        world = make()
+        world.engine.rescue.run, world.engine.reporter.run = fail, deaf
+        supervisor = Supervisor(world.engine, drain_ms=5_000)
+        with pytest.raises(ExceptionGroup) as escaped, asyncio.Runner() as runner:
+            runner.run(asyncio.wait_for(supervisor.run(EndlessSource(), asyncio.Event()), timeout=20))
+    assert escaped.group_contains(ZeroDivisionError)
 
 
 # --- 10: time and settings ----------------------------------------------------------------------------

@@ -220,17 +220,23 @@ async def _woken(stage: LiveStage, engine: EngineProcess) -> tuple[tuple[str, ..
     await stage.clock.sleep(STILL_S)
     before = await stage.database.run(_rows)
     engine.wake()
-    began_ms = stage.clock.monotonic_ms()
-    while engine.is_alive() and stage.clock.monotonic_ms() - began_ms < WAKE_S_MAX * 1_000:
-        await stage.clock.sleep(0.05)
+    await _ended(stage, engine, within_s=WAKE_S_MAX)
     after = await stage.database.run(_rows)
     present.wake()
+    # Frozen amid a transaction the present holder has locks that the woken one may be waiting for.
+    await _ended(stage, engine, within_s=PATIENCE_S)
     changed = [
         f"{name} ({', '.join(str(row[:3]) for row in rows if row not in before[name])})"
         for name, rows in after.items()
         if rows != before[name]
     ]
     return tuple(changed), engine.process.returncode
+
+
+async def _ended(stage: LiveStage, engine: EngineProcess, *, within_s: float) -> None:
+    began_ms = stage.clock.monotonic_ms()
+    while engine.is_alive() and stage.clock.monotonic_ms() - began_ms < within_s * 1_000:
+        await stage.clock.sleep(0.05)
 
 
 def _rows() -> Rows:
