@@ -68,6 +68,9 @@ class _Market:
     version: int = 0
     bids: dict[int, int] = field(default_factory=dict)
     asks: dict[int, int] = field(default_factory=dict)
+    # What users' own orders add to the levels: shown like the rest, and matched elsewhere.
+    own_bids: dict[int, int] = field(default_factory=dict)
+    own_asks: dict[int, int] = field(default_factory=dict)
 
 
 class Board:
@@ -97,7 +100,8 @@ class Board:
         if state is None:
             return None
         first = token_id == state.market.token_ids[0]
-        bids, asks = (state.bids, state.asks) if first else (_mirrored(state.asks), _mirrored(state.bids))
+        bids, asks = _joined(state.bids, state.own_bids), _joined(state.asks, state.own_asks)
+        bids, asks = (bids, asks) if first else (_mirrored(asks), _mirrored(bids))
         return BookView(
             token_id=token_id,
             bids=tuple(Level(price, bids[price]) for price in sorted(bids, reverse=True)),
@@ -132,6 +136,33 @@ class Board:
         if taken:
             state.last = taken[-1].price_micros if first else ONE - taken[-1].price_micros
         return taken
+
+    def offers(self, token_id: int, side: SideName) -> list[Level]:
+        """The levels that a taker of this side meets, best first, without what users' own orders add."""
+        _state, levels, first = self._levels(token_id, "SELL" if side == "BUY" else "BUY")
+        prices = sorted(levels) if (side == "BUY") is first else sorted(levels, reverse=True)
+        return [Level(price if first else ONE - price, levels[price]) for price in prices]
+
+    def eat(self, token_id: int, side: SideName, taken: Level) -> None:
+        """Take from one of the levels that `offers` showed; nobody may have touched the book in between."""
+        state, levels, first = self._levels(token_id, "SELL" if side == "BUY" else "BUY")
+        price = taken.price_micros if first else ONE - taken.price_micros
+        left = levels[price] - taken.shares_micros
+        assert left >= 0
+        self._set(state, "BUY" if levels is state.bids else "SELL", price, left if left >= DUST_MICROS else 0)
+        state.last = price
+
+    def rest(self, token_id: int, side: SideName, change: Level) -> None:
+        """Add a user's order to what is shown; shares below zero take it away again."""
+        state = self._markets[token_id]
+        first = token_id == state.market.token_ids[0]
+        bids = (side == "BUY") is first
+        own, levels = (state.own_bids, state.bids) if bids else (state.own_asks, state.asks)
+        price = change.price_micros if first else ONE - change.price_micros
+        own[price] = own.get(price, 0) + change.shares_micros
+        if not own[price]:
+            del own[price]
+        self._set(state, "BUY" if bids else "SELL", price, levels.get(price, 0))
 
     def wander(self, market: SandboxMarket, drift: Literal[-1, 0, 1] = 0) -> None:
         """Let the price move by a tick or two or not at all, and grow what was eaten."""
@@ -193,11 +224,18 @@ class Board:
         else:
             levels.pop(price, None)
         state.version += 1
+        shares += (state.own_bids if side == "BUY" else state.own_asks).get(price, 0)
         first, second = state.market.token_ids
         own: SideName = "BUY" if side == "BUY" else "SELL"
         other: SideName = "SELL" if side == "BUY" else "BUY"
         self._changes.append(LevelChange(first, own, price, shares))
         self._changes.append(LevelChange(second, other, ONE - price, shares))
+
+
+def _joined(levels: dict[int, int], own: dict[int, int]) -> dict[int, int]:
+    if not own:
+        return levels
+    return {price: levels.get(price, 0) + own.get(price, 0) for price in levels.keys() | own.keys()}
 
 
 def _mirrored(levels: dict[int, int]) -> dict[int, int]:

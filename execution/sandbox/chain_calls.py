@@ -56,7 +56,7 @@ class Caller:
         return self._addresses.neg_risk_exchange if match.neg_risk else self._addresses.exchange
 
     def match(self, match: Match, *, first_salt: int, now_ms: int) -> ChainCall:
-        """`matchOrders` with one order for each leg, exactly as large as its fill."""
+        """`matchOrders` with one order for each leg."""
         taker, *makers = match.legs
         orders = [_order(leg, first_salt + number, now_ms) for number, leg in enumerate(match.legs)]
         calldata = self._contracts.exchange.call(
@@ -190,6 +190,12 @@ def event_id(market: SandboxMarket) -> bytes:
 
 
 def _order(leg: Leg, salt: int, now_ms: int) -> tuple[object, ...]:
+    """The order that somebody signed, which has the hash he knows; else one exactly as large as the fill."""
+    terms = leg.terms
+    if terms is not None:
+        parties = (terms.salt, terms.maker, terms.signer, terms.token_id, terms.making, terms.taking)
+        rest = (terms.signature_type, terms.timestamp_ms, terms.metadata, terms.builder, b"")
+        return (*parties, SIDES[terms.side], *rest)
     taking = leg.shares_micros if leg.side == "BUY" else leg.cash_micros
     amounts = (_making(leg), taking)
     return (salt, leg.wallet, leg.wallet, leg.token_id, *amounts, SIDES[leg.side], 0, now_ms, NO_BYTES, NO_BYTES, b"")

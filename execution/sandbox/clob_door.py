@@ -38,7 +38,10 @@ class ClobDoor:
         self._faults = faults
         self._server = server
         self._stale: dict[int, BookView] = {}
+        self._stale_ms = 0
         self.limited = True
+        self.delays_ms: Mapping[str, int] = {}
+        """How long a market holds up orders that match at once, by condition."""
         faults.when_set[STALE] = self._go_stale
         single, many, general = (
             RequestLimit(world.clock, requests) for requests in (REQUESTS_SINGLE, REQUESTS_MANY, REQUESTS_GENERAL)
@@ -78,8 +81,10 @@ class ClobDoor:
         return serve
 
     def _book(self, ask: Ask) -> object:
+        # What comes out of a cache bears the time at which it went in.
+        at_ms = self._stale_ms if self._faults.lasts(STALE) else self._world.now_ms()
         view = self._view(ask)
-        return book_words(view, self._world.market_of[view.token_id], self._world.now_ms())
+        return book_words(view, self._world.market_of[view.token_id], at_ms)
 
     def _books(self, ask: Ask) -> object:
         wanted = json.loads(ask.body)
@@ -130,7 +135,7 @@ class ClobDoor:
             "mos": plain_number(MIN_SHARES_MICROS),
             "nr": market.neg_risk,
             "fd": {"r": plain_number(market.fee_rate_bps * 100), "e": 1, "to": True},
-            "sd": 0,
+            "sd": -(-self.delays_ms.get(market.condition_id, 0) // 1_000),
             "itode": market.category == "crypto",
             "gst": None,
             "v": market.version,
@@ -211,6 +216,7 @@ class ClobDoor:
     def _go_stale(self) -> None:
         views: Mapping[int, BookView | None] = {token: self._board.view(token) for token in self._world.market_of}
         self._stale = {token: view for token, view in views.items() if view is not None}
+        self._stale_ms = self._world.now_ms()
 
 
 def _token(text: str) -> int:

@@ -20,7 +20,7 @@ SERVER_ERROR = "5xx"
 CLAMP = "clamp"
 STALE = "stale"
 
-WORDS = re.compile(r"(?P<door>[a-z][a-z-]*):(?P<kind>[0-9a-z][0-9a-z-]*)(=(?P<value>[0-9a-z.,%]+))?")
+WORDS = re.compile(r"(?P<door>[a-z][a-z-]*):(?P<kind>[0-9a-z][0-9a-z_-]*)(=(?P<value>[0-9a-z.,%]+))?")
 PART = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?)(?P<unit>%|ms|s|)")
 DECK = 100
 """A share is exact in every so many chances; which of them it strikes is drawn."""
@@ -35,7 +35,7 @@ class Fault:
     """What goes wrong at a door.
 
     With `count` it strikes the next so many chances, with `share_percent` that share of them, else all. `ms` is how
-    long a delay holds something back; of any other kind, after how long the fault lifts itself. `amount` is the count
+    long a delay holds something back; of most other kinds, after how long the fault lifts itself. `amount` is the count
     for kinds that act at once (the depth of a reorg, the lag of a node).
     """
 
@@ -68,6 +68,8 @@ class DoorFaults:
         self._decks: dict[str, list[bool]] = {}
         self._acts: dict[str, Act] = {}
         self._lifted = asyncio.Event()
+        self.durations = {DELAY}
+        """Kinds whose time is how long they hold something back."""
         self.when_set: dict[str, Callable[[], object]] = {}
         """Called as soon as a lasting kind is set."""
 
@@ -88,7 +90,7 @@ class DoorFaults:
         self._set[fault.kind] = fault
         self._decks.pop(fault.kind, None)
         self._ends_ms.pop(fault.kind, None)
-        if fault.ms is not None and fault.kind != DELAY:
+        if fault.ms is not None and fault.kind not in self.durations:
             self._ends_ms[fault.kind] = self._clock.monotonic_ms() + fault.ms
         if fault.kind in self.when_set:
             self.when_set[fault.kind]()

@@ -14,11 +14,28 @@ MoveKind = Literal["SPLIT", "MERGE", "REDEEM", "CONVERSION", "TRANSFER", "REWARD
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OrderTerms:
+    """The signed fields of a real order that a leg fills, as the chain hashes them. `maker` and `signer` lower-case."""
+
+    salt: int
+    maker: str
+    signer: str
+    token_id: int
+    making: int
+    taking: int
+    side: SideName
+    signature_type: int
+    timestamp_ms: int
+    metadata: bytes
+    builder: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Leg:
     """One order's part of a match, as the chain's OrderFilled describes it.
 
     `wallet` lower-case; `cash_micros` the pUSD for the shares without the fee; `fee_micros` pUSD, only ever of the
-    taker; `order_hash` 0x and 64 digits, different for each resting order.
+    taker; `order_hash` 0x and 64 digits, different for each resting order. `terms` where an order was signed.
     """
 
     wallet: str
@@ -29,6 +46,7 @@ class Leg:
     fee_micros: int
     maker: bool
     order_hash: str
+    terms: OrderTerms | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,20 +14,21 @@ CACHED_MAX = 2_000
 
 
 class RequestLimit:
-    """So many requests in any ten seconds."""
+    """So many requests in any ten seconds, or in another time."""
 
-    def __init__(self, clock: Clock, requests: int) -> None:
+    def __init__(self, clock: Clock, requests: int, *, window_ms: int = WINDOW_MS) -> None:
         self._clock = clock
         self._requests = requests
+        self._window_ms = window_ms
         self._times: deque[float] = deque()
 
     def refused_for_s(self) -> int:
         """Count a request; 0 when it may pass, else after how many seconds the next one may."""
         now = self._clock.monotonic_ms()
-        while self._times and self._times[0] <= now - WINDOW_MS:
+        while self._times and self._times[0] <= now - self._window_ms:
             self._times.popleft()
         if len(self._times) >= self._requests:
-            return max(1, -int((now - self._times[0] - WINDOW_MS) // 1_000))
+            return max(1, -int((now - self._times[0] - self._window_ms) // 1_000))
         self._times.append(now)
         return 0
 

@@ -50,6 +50,7 @@ class MarketSocket:
         self._clients: dict[Line, _Client] = {}
         self._stream = FaultyStream(faults, later)
         self.factor = 1.0
+        self._telling = False
         faults.on(FREEZE, self._freeze)
         server.line(PATH, self._converse, faults=faults)
         world.listen(self._heard)
@@ -87,16 +88,28 @@ class MarketSocket:
         }
         self._announce(words)
 
+    def tell_changes(self) -> None:
+        """The books moved without a trade of the world: show by how much, once for all that moves until then."""
+        if not self._telling:
+            self._telling = True
+            self._later.after_ms(LATENCY.draw_ms(self._chance, self.factor), self._tell_now)
+
+    def _tell_now(self) -> None:
+        self._telling = False
+        self._show(self._changed(self._board.drain_changes()))
+
+    def _changed(self, changes: Sequence[LevelChange]) -> list[tuple[str, Mapping[str, object]]]:
+        if not self._clients:
+            return []
+        tokens = dict.fromkeys(each.token_id for each in changes)
+        return [(str(token), self._price_change(token, changes)) for token in tokens]
+
     def _heard(self, event: Event) -> None:
         match = event.happening
         if not isinstance(match, Match):
             return
         changes, ticks = self._board.drain_changes(), self._board.drain_ticks()
-        frames = [
-            (str(token), self._price_change(token, changes))
-            for token in dict.fromkeys(each.token_id for each in changes)
-        ]
-        frames += [self._last_trade(match, event)]
+        frames = [*self._changed(changes), self._last_trade(match, event)]
         for tick in ticks:
             frames += [
                 (str(token), self._tick_change(tick.market, token, old=tick.old_micros, new=tick.new_micros))

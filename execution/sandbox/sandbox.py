@@ -9,6 +9,9 @@ from execution.sandbox import activity, clob_door, data_api, gamma_door, market_
 from execution.sandbox.board import Board
 from execution.sandbox.control import PATH as CONTROL_PATH
 from execution.sandbox.control import ControlDoor
+from execution.sandbox.exchange import user_socket
+from execution.sandbox.exchange.desk import DeskParts, Exchange
+from execution.sandbox.exchange.page import ExchangePage
 from execution.sandbox.faults import Faults
 from execution.sandbox.generator import Generator, MarketEnd, NewMarket, What
 from execution.sandbox.happenings import Settlement, SideName
@@ -62,6 +65,7 @@ class Urls:
     gamma: str
     clob: str
     market: str
+    user: str
     control: str
 
 
@@ -115,6 +119,7 @@ class Sandbox:
         self._generator = Generator(options.seed, self._trading, chance=generation, leaders=self.leaders)
         self._server = Server(world.clock, options.port)
         self.activity, self.data_api, self.market = self._open_doors(delays)
+        self.exchange = self._open_exchange()
         self._noise = Noise(options.seed, self.activity, clock=world.clock, chance=noise)
         self._turn = asyncio.Lock()
 
@@ -138,6 +143,7 @@ class Sandbox:
             gamma=f"http://{place}{gamma_door.PATH}",
             clob=f"http://{place}{clob_door.PATH}",
             market=f"ws://{place}{market_socket.PATH}",
+            user=f"ws://{place}{user_socket.PATH}",
             control=f"http://{place}{CONTROL_PATH}",
         )
 
@@ -150,6 +156,7 @@ class Sandbox:
             "GAMMA_URL": urls.gamma,
             "CLOB_URL": urls.clob,
             "COPY_TRADING_MARKET_WS_URL": urls.market,
+            "CLOB_USER_WS_URL": urls.user,
             **self.extra_urls,
         }
 
@@ -253,6 +260,26 @@ class Sandbox:
         trading.cast(self.leaders, self.markets)
         return trading
 
+    def _open_exchange(self) -> Exchange:
+        """The private half of the CLOB. Opened after the others: they hear of each trade before it does."""
+        options = self.options
+        exchange = Exchange(
+            DeskParts(
+                world=self.world,
+                server=self._server,
+                faults=self.faults,
+                board=self.board,
+                trading=self._trading,
+                later=self._later,
+                seed=options.seed,
+            )
+        )
+        exchange.configure(factor=options.delay_factor, limited=options.limited)
+        exchange.floor.when_book_moved = self.market.tell_changes
+        self._clob.delays_ms = exchange.floor.delays_ms
+        ExchangePage(exchange, self._server)
+        return exchange
+
     def _open_doors(
         self, chance: Randomness
     ) -> tuple[activity.ActivityDoor, data_api.DataApiDoor, market_socket.MarketSocket]:
@@ -274,6 +301,7 @@ class Sandbox:
         )
         gamma = gamma_door.GammaDoor(world, server, door(gamma_door.DOOR, kinds=gamma_door.KINDS), board=self.board)
         clob = clob_door.ClobDoor(world, server, door(clob_door.DOOR, kinds=clob_door.KINDS), board=self.board)
+        self._clob = clob
         for shrinkable in (stream, data, socket):
             shrinkable.factor = options.delay_factor
         for limited in (data, gamma, clob):

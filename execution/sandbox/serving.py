@@ -37,6 +37,11 @@ class Ask:
     query: Sequence[tuple[str, str]] = ()
     words: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def header(self, name: str) -> str:
+        """A header's value, however its name is written; empty without one."""
+        return self.headers.get(name, "")
 
     def one(self, name: str) -> str | None:
         """The first value of a name; None without one."""
@@ -55,6 +60,8 @@ class Reply:
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut: bool = False
+    """The connection ends in place of an answer."""
 
 
 Handler = Callable[[Ask], Awaitable[Reply]]
@@ -155,8 +162,12 @@ class Server:
                 query=tuple(request.query.items()),
                 words=dict(request.match_info),
                 body=await request.read(),
+                headers=request.headers,
             )
-            return _response(await handler(ask))
+            reply = await handler(ask)
+            if reply.cut:
+                _abort(request)
+            return _response(reply)
 
         self._app.router.add_route(method, path, serve)
 

@@ -114,6 +114,21 @@ class Trading:
             condition_id=market.condition_id, version=market.version, neg_risk=market.neg_risk, legs=tuple(legs)
         )
 
+    def meet(self, wish: Wish, level: Level) -> Leg:
+        """Somebody of the crowd whose resting order a taker with this wish hits at a level. The book stays."""
+        self._promised.clear()
+        self._hit.clear()
+        return self._against(wish, self.crowd_wallet(), level)
+
+    def hit(self, wish: Wish, makers: Sequence[Leg]) -> Leg:
+        """The leg of somebody of the crowd who wants this and meets these resting orders."""
+        self._promised.clear()
+        return self._taker(self._possible(wish), makers)
+
+    def taker_leg(self, wish: Wish, makers: Sequence[Leg]) -> Leg:
+        """The taker's own leg over what he hits, with the fee."""
+        return self._taker(wish, makers)
+
     def crowd_wallet(self) -> str:
         """Somebody of the crowd."""
         return self._chance.choice(self._crowd)
