@@ -20,7 +20,7 @@ declare.group("Engine")
 ENABLE_REAL_TRADING: bool = declare.switch(
     "ENABLE_REAL_TRADING",
     default=False,
-    meaning="Real money: refuses SQLite, memory stores and `verify`. Live execution itself comes with a later version.",
+    meaning="Real money: copies of EXCHANGE followers become orders. Refuses SQLite, memory stores and `verify`.",
 )
 COPY_TRADING_DRY_RUN: bool = declare.switch(
     "COPY_TRADING_DRY_RUN",
@@ -52,11 +52,17 @@ COPY_TRADING_STALE_AFTER_S: int = declare.number(
     unit="seconds",
     meaning="Age at which a live signal is too old to copy. Stream delay is 2 to 3 s at p90.",
 )
+PENDING_EXPIRY_MINUTES: int = declare.number(
+    "PENDING_EXPIRY_MINUTES",
+    default=10,
+    unit="minutes",
+    meaning="An open order may stay without an answer so long; then it is cancelled by its hash and FAILED (EXPIRED).",
+)
 COPY_TRADING_EXPIRE_AFTER_S: int = declare.number(
     "COPY_TRADING_EXPIRE_AFTER_S",
-    default=600,
+    default=PENDING_EXPIRY_MINUTES * 60,
     unit="seconds",
-    meaning="An open order may stay without an answer so long before it becomes FAILED (EXPIRED).",
+    meaning="The same in seconds, for rehearsals; without it PENDING_EXPIRY_MINUTES counts.",
 )
 COPY_TRADING_CONFIG_REFRESH_MS: int = declare.number(
     "COPY_TRADING_CONFIG_REFRESH_MS",
@@ -146,59 +152,6 @@ COMMISSION_TIERS: str = declare.text(
     meaning="What a referrer earns of its followers' realised profit: VOLUME:RATE pairs such as "
     "`0:500,10000:700,100000:1000`, volumes in whole pUSD that its followers traded in the last 30 UTC days, rates in "
     "basis points. Empty: no commissions, and no volume is counted.",
-)
-
-# --- The circuit breakers -----------------------------------------------------------------------------
-
-declare.group("Circuit breakers")
-
-BREAKER_REJECTED_BPS: int = declare.number(
-    "BREAKER_REJECTED_BPS",
-    default=8_000,
-    unit="of 10,000 orders",
-    meaning="Nothing is sent after the venue refused more than this part of the last orders. 0: no such breaker. That "
-    "nobody traded at the price is no refusal.",
-)
-BREAKER_UNKNOWN_BPS: int = declare.number(
-    "BREAKER_UNKNOWN_BPS",
-    default=5_000,
-    unit="of 10,000 orders",
-    meaning="Nothing is sent after the answers to more than this part of the last orders were lost. 0: none such.",
-)
-BREAKER_WINDOW_COUNT: int = declare.number(
-    "BREAKER_WINDOW_COUNT",
-    default=500,
-    unit="orders",
-    meaning="How many of the last ones both look at; at most 10,000, and not fewer than BREAKER_LEAST_COUNT.",
-)
-BREAKER_LEAST_COUNT: int = declare.number(
-    "BREAKER_LEAST_COUNT",
-    default=200,
-    unit="orders",
-    meaning="So many must have been answered before a part of them means anything.",
-)
-BREAKER_LOSSES_COUNT: int = declare.number(
-    "BREAKER_LOSSES_COUNT",
-    default=0,
-    unit="sells",
-    meaning="A follower buys no more after so many sells in a row that realised a loss; it may still sell. 0: no such "
-    "breaker. On paper a streak of losses is what one wants to see, so it is off.",
-)
-BREAKER_COOLDOWN_S: int = declare.number(
-    "BREAKER_COOLDOWN_S",
-    default=60,
-    unit="seconds",
-    meaning="An open breaker waits so long before it lets probes through, twice as long after each probe that failed. "
-    "The venue's weekly restart takes 90 s.",
-)
-BREAKER_COOLDOWN_MAX_S: int = declare.number(
-    "BREAKER_COOLDOWN_MAX_S", default=3_600, unit="seconds", meaning="The longest such wait."
-)
-BREAKER_PROBES_COUNT: int = declare.number(
-    "BREAKER_PROBES_COUNT",
-    default=5,
-    unit="orders",
-    meaning="Let through then by each process; all good closes the breaker, one bad opens it again.",
 )
 
 # --- The process --------------------------------------------------------------------------------------

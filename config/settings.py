@@ -9,13 +9,19 @@ import warnings
 
 from django.core.exceptions import ImproperlyConfigured
 
+from config.accounts import *  # noqa: F403  (every name of that file is a setting)
+from config.breakers import *  # noqa: F403  (every name of that file is a setting)
 from config.chain import *  # noqa: F403  (every name of that file is a setting)
+from config.clob import *  # noqa: F403  (every name of that file is a setting)
 from config.engine import *  # noqa: F403  (every name of that file is a setting)
 from config.engine import COPY_TRADING_LEASE_TTL_S, SUPERVISOR_SHARD_COUNT, SUPERVISOR_SHARD_INDEX
 from config.environment import BASE_DIR, declare
 from config.logs import configure_logs
 from config.polling import *  # noqa: F403  (every name of that file is a setting)
+from config.prices import *  # noqa: F403  (every name of that file is a setting)
 from config.redaction import secrets_of
+from config.secrets import *  # noqa: F403  (every name of that file is a setting)
+from config.secrets import known_secrets
 from config.streams import *  # noqa: F403  (every name of that file is a setting)
 from config.theme import UNFOLD  # noqa: F401  (django-unfold reads it)
 
@@ -215,7 +221,7 @@ LOGGING_CONFIG = None  # `configure_logs` sets up the standard library's logging
 configure_logs(
     level=LOG_LEVEL,
     as_json=LOG_JSON,
-    secrets=secrets_of(SECRET_KEY, REDIS_URL, str(DATABASES["default"].get("PASSWORD", ""))),
+    secrets=secrets_of(SECRET_KEY, REDIS_URL, str(DATABASES["default"].get("PASSWORD", ""))) | known_secrets(),
 )
 
 # --- Together -----------------------------------------------------------------------------------------
@@ -232,7 +238,8 @@ if not 0 <= SUPERVISOR_SHARD_INDEX < SUPERVISOR_SHARD_COUNT:
 OF_SUPERVISORD = frozenset(
     {"SUPERVISOR_ENABLED", "SUPERVISOR_SERVER_URL", "SUPERVISOR_PROCESS_NAME", "SUPERVISOR_GROUP_NAME"}
 )
-declare.refuse_unknown(("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "COMMISSION_"), spared=OF_SUPERVISORD)
+PREFIXES = ("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "COMMISSION_", "SIGNER_")
+declare.refuse_unknown(PREFIXES, spared=OF_SUPERVISORD)
 # Names without such a prefix: only near misses. Loggers of other programs ask for LOGLEVEL.
 declare.refuse_near_misses(spared=OF_SUPERVISORD | {"LOGLEVEL"})
 SETTINGS = declare.settings

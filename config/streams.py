@@ -37,7 +37,8 @@ COPY_TRADING_WS_LAG_MAX_MS: int = declare.number(
 COPY_TRADING_ENABLE_MARKET_EVENTS: bool = declare.switch(
     "COPY_TRADING_ENABLE_MARKET_EVENTS",
     default=False,
-    meaning="Hear of changed tick sizes, resolved and new markets on the CLOB's market channel, for tokens in play.",
+    meaning="Hear of changed tick sizes, resolved and new markets on the CLOB's market channel, for tokens in play. On "
+    "in any case where orders are priced on the venue's books.",
 )
 COPY_TRADING_MARKET_WS_URL: str = declare.text(
     "COPY_TRADING_MARKET_WS_URL",

@@ -8,10 +8,13 @@ from django.db.models.signals import post_migrate
 
 from copytrading.checks import (
     check_allowlist,
+    check_breakers,
     check_commission_tiers,
     check_deployment,
+    check_drawdown,
     check_left_on,
     check_numbers,
+    check_real_trading,
     check_shards,
 )
 from copytrading.sources.checks import check_chain, check_hearing, check_lines, check_venue
@@ -29,10 +32,13 @@ class CopytradingConfig(AppConfig):
         register(check_numbers, "slipstream")
         register(check_allowlist, "slipstream")
         register(check_commission_tiers, "slipstream")
+        register(check_breakers, "slipstream")
         register(check_chain, "slipstream")
         register(check_venue, "slipstream")
+        register(check_real_trading, "slipstream")
         register(check_deployment, "slipstream", deploy=True)
         register(check_shards, "slipstream", deploy=True)
         register(check_left_on, "slipstream", deploy=True)
+        register(check_drawdown, "slipstream", deploy=True)
         register(check_hearing, "slipstream", deploy=True)
         register(check_lines, "slipstream", deploy=True)

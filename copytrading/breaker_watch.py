@@ -1,22 +1,26 @@
-"""The circuit breakers of one engine: in memory, fed with answers, and asked before every order.
+"""The circuit breakers of one engine: in memory, fed with what becomes of orders, and asked before every order.
 
 Each engine counts for itself; a change of state becomes a row, and the rows of others are read every second, so
 that an opening or a person's override counts everywhere. Every process grants its own probes.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from django.db import OperationalError
 
+from copytrading.breaker_circuits import SHARED, Circuits, Kept
+from copytrading.breaker_counts import Counts, Result
+from copytrading.breaker_days import Days
 from copytrading.pauses import sleep_or_stop
-from guardrails.breakers import CLOSED, BreakerTerms, Circuit, Event, Kind, State, after, may_probe, transition
-from guardrails.models import Scope
+from guardrails.breakers import may_probe
+from guardrails.circuits import BreakerScope, BreakerTerms, Event, Kind, State
 from guardrails.operations import BreakerChange, change_breaker, ensure_breakers
-from guardrails.queries import BreakerRow, breakers
+from guardrails.queries import BreakerName, BreakerRow, breaker_named, breakers
 from ledger.clock import Clock
 from ledger.db import Database
 from ledger.queries import realised_by
@@ -24,154 +28,165 @@ from ledger.units import Side
 
 EVERY_S = 1.0
 
-RATES = (Kind.FAILURE_RATE, Kind.UNKNOWN_RATE)
-"""Breakers of the venue: while one is open sending is not safe, so it holds back everything, exits too."""
+AGAIN = timedelta(minutes=1)
+"""Accounts' rows that changed so long before the newest known one are read again: clocks of machines differ."""
 
-Name = tuple[Kind, str]
-"""A breaker by its kind and key; the key of a venue's breaker is empty, that of the others a follower's id."""
+UNREAD = timedelta(seconds=2 * EVERY_S)
+"""What a person changed so long before an engine opened a breaker, the engine had seen, or it was no news to it."""
 
-_SUCCESS = Event.SUCCESS
+VENUES: Mapping[str, str] = {"PAPER": "paper", "EXCHANGE": "clob"}
+"""The venue of each mode, where nothing else is routed."""
 
 log = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+class Leaving(NamedTuple):
+    """An order that asks whether it may leave."""
+
+    trade_id: int
+    follower_id: int
+    side: Side
+    mode: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HeldBack:
-    """What open breakers hold back at a moment: everything, or the buys of some followers."""
+    """What open breakers hold back at a moment, exits too or buys alone: of everybody, some modes, some followers."""
 
     everything: bool = False
+    modes: frozenset[str] = frozenset()
+    followers: frozenset[int] = frozenset()
+    all_buys: bool = False
+    buying_modes: frozenset[str] = frozenset()
     buyers: frozenset[int] = frozenset()
 
-    def holds(self, side: Side, follower_id: int) -> bool:
+    def holds(self, side: Side, follower_id: int, mode: str) -> bool:
         """Whether such an order must not be sent."""
-        return self.everything or (side is Side.BUY and follower_id in self.buyers)
+        if self.everything or mode in self.modes or follower_id in self.followers:
+            return True
+        return side is Side.BUY and (self.all_buys or mode in self.buying_modes or follower_id in self.buyers)
 
 
 NOTHING_HELD = HeldBack()
 
 
-@dataclass(slots=True)
-class _Kept:
-    """A breaker as this engine has it, and the version of the row it knows."""
-
-    terms: BreakerTerms
-    circuit: Circuit = CLOSED
-    version: int = 0
-    why: str = ""
-    probes: set[int] = field(default_factory=set)
-
-
 class Breakers:
-    """The breakers whose terms are given; a kind without terms does not exist."""
+    """The breakers whose terms are given; a kind and scope without terms does not exist.
+
+    `venues` are the names of the venues by the mode of the followers whose orders go there.
+    """
 
     name = "breakers"
 
-    def __init__(self, database: Database, clock: Clock, *, terms: Iterable[BreakerTerms] = ()) -> None:
+    def __init__(
+        self,
+        database: Database,
+        clock: Clock,
+        *,
+        terms: Iterable[BreakerTerms] = (),
+        venues: Mapping[str, str] = VENUES,
+    ) -> None:
         self._database, self._clock = database, clock
-        self._terms = {each.kind: each for each in terms}
-        self._kept: dict[Name, _Kept] = {(kind, ""): _Kept(self._terms[kind]) for kind in RATES if kind in self._terms}
-        self._rates = tuple(self._kept.items())
-        self._holding: dict[Name, _Kept] = {}
-        self._held: HeldBack | None = None
-        self._wakes_at: datetime | None = None
-        self._unsaved: set[Name] = set()
-        self._known = not self._terms
+        self._circuits = circuits = Circuits(clock, terms, venues)
+        self.answers = Counts(circuits, (Kind.FAILURE_RATE, Kind.UNKNOWN_RATE), good=Event.SUCCESS)
+        """Told what the venue answers, at once: what it opens holds back the very next order."""
+        self.prices = Counts(circuits, (Kind.PRICE_DEVIATION,), good=Event.ON_PRICE)
+        """Told whether prices were near the leader's."""
+        # A sell ends what a buy began: of a follower that loses every result counts, not only a probe's own.
+        self._losses = Counts(circuits, (Kind.CONSECUTIVE_LOSSES,), good=Event.WIN, probes=False)
+        self._days = Days(circuits, database, clock)
+        self._kinds = circuits.kinds_of(BreakerScope.FOLLOWER)
+        self._held: tuple[int, HeldBack] = (-1, NOTHING_HELD)
+        self._newest: datetime | None = None
+        self._known = not circuits.terms
         self._busy = asyncio.Lock()
+        self.counts_results = self._losses.counts or self._days.counts
+        """Whether it wants to know what fills have realised."""
+        apart = [each.apart_bps for each in circuits.terms.values() if each.kind is Kind.PRICE_DEVIATION]
+        self.apart_bps: int | None = apart[0] if apart else None
+        """From where on a price is off; None where prices are not counted."""
 
     @property
-    def counts_answers(self) -> bool:
-        """Whether it wants to know what the venue answers."""
-        return bool(self._rates)
+    def unsaved(self) -> bool:
+        """Whether a change of state waits to be written."""
+        return bool(self._circuits.unsaved)
 
-    @property
-    def counts_results(self) -> bool:
-        """Whether it wants to know what sells have realised."""
-        return Kind.CONSECUTIVE_LOSSES in self._terms
-
-    def state(self, kind: Kind, key: str = "") -> State:
+    def state(self, kind: Kind, scope: BreakerScope = BreakerScope.GLOBAL, key: str = "") -> State:
         """The state of a breaker in this engine."""
-        kept = self._kept.get((kind, key))
+        kept = self._circuits.kept.get((kind, scope, key))
         return kept.circuit.state if kept else State.CLOSED
 
     def held_back(self) -> HeldBack:
         """What is held back now; one that lets probes pass holds back nothing until they are used up."""
-        if not self._holding:
+        circuits = self._circuits
+        if not circuits.holding:
             return NOTHING_HELD
-        self._tick()
-        if self._held is None:
-            names = [name for name, kept in self._holding.items() if not may_probe(kept.circuit, kept.terms)]
-            buyers = frozenset(int(key) for kind, key in names if kind not in RATES)
-            self._held = HeldBack(any(kind in RATES for kind, _key in names), buyers)
-        return self._held
+        circuits.tick()
+        if self._held[0] != circuits.changes:
+            self._held = (circuits.changes, _held_by(circuits))
+        return self._held[1]
 
-    def grant(self, trade_id: int, side: Side, *, follower_id: int) -> bool:
-        """Whether this order may leave; where a breaker is half open it takes one of its probes."""
-        if not self._holding:
+    def holds(self, leaving: Leaving) -> bool:
+        """Whether this order must not leave now; one that has its probe may."""
+        if not self._circuits.holding:
+            return False
+        self._circuits.tick()
+        return any(not _lets(kept, leaving.trade_id) for _name, kept in self._asked(leaving))
+
+    def grant(self, leaving: Leaving) -> bool:
+        """Whether this order may leave; where a breaker is half open it takes one of its probes, once."""
+        if not self._circuits.holding:
             return True
-        self._tick()
-        names: list[Name] = [name for name, _kept in self._rates]
-        if side is Side.BUY:
-            names.append((Kind.CONSECUTIVE_LOSSES, str(follower_id)))
-        asked = [(name, kept) for name in names if (kept := self._holding.get(name)) is not None]
-        if not all(may_probe(kept.circuit, kept.terms) for _name, kept in asked):
+        self._circuits.tick()
+        asked = self._asked(leaving)
+        if not all(_lets(kept, leaving.trade_id) for _name, kept in asked):
             return False
         for name, kept in asked:
-            kept.probes.add(trade_id)
-            self._tell(name, kept, Event.PROBE_GRANTED)
+            if leaving.trade_id not in kept.probes:
+                kept.probes.add(leaving.trade_id)
+                self._circuits.tell(name, kept, Event.PROBE_GRANTED)
         return True
 
-    def note_answers(self, answers: Sequence[tuple[int, Event]]) -> bool:
-        """Count what the venue answered, by trade id and in order; whether there is something to save."""
-        events = [event for _trade_id, event in answers]
-        all_good = not self._holding and events.count(_SUCCESS) == len(events)
-        for name, kept in self._rates:
-            if all_good:
-                self._tell(name, kept, _SUCCESS, times=len(events))
-            else:
-                self._note(name, kept, answers)
-        return bool(self._unsaved)
+    def _asked(self, leaving: Leaving) -> list[tuple[BreakerName, Kept]]:
+        """The breakers that are not closed and concern this order."""
+        circuits, buy = self._circuits, leaving.side is Side.BUY
+        asked = list(circuits.of_mode(leaving.mode)) if circuits.shared_holding else []
+        if leaving.follower_id in circuits.accounts:
+            names = [(kind, BreakerScope.FOLLOWER, str(leaving.follower_id)) for kind in self._kinds]
+            asked += [(name, circuits.kept[name]) for name in names if name in circuits.kept]
+        return [(name, kept) for name, kept in asked if not kept.is_closed and (buy or kept.holds_exits)]
 
-    def _note(self, name: Name, kept: _Kept, answers: Sequence[tuple[int, Event]]) -> None:
-        good = 0
-        for trade_id, event in answers:
-            if event is _SUCCESS and kept.circuit.state is State.CLOSED:
-                good += 1
-                continue
-            self._tell(name, kept, _SUCCESS, times=good)
-            good = 0
-            if kept.circuit.state is not State.HALF_OPEN or trade_id in kept.probes:
-                kept.probes.discard(trade_id)
-                self._tell(name, kept, event)
-        self._tell(name, kept, _SUCCESS, times=good)
+    def void(self, trade_ids: Sequence[int]) -> None:
+        """These orders ended without a fill: a probe of theirs that nothing was learnt from is granted anew."""
+        if self._circuits.holding:
+            self._circuits.void(trade_ids)
 
-    async def note_sells(self, sells: Sequence[tuple[int, int]]) -> bool:
-        """Count what these filled sells, (trade id, follower id), have realised; whether there is something to save."""
-        if not sells:
-            return False
+    async def note_fills(self, fills: Sequence[tuple[int, int, str, Side]]) -> None:
+        """Count what these fills, (trade id, follower id, mode, side), have realised."""
+        if not fills or not self.counts_results:
+            return
         try:
-            realised = await self._database.run(realised_by, [trade_id for trade_id, _follower_id in sells])
+            realised = await self._database.run(realised_by, [fill[0] for fill in fills])
         except OperationalError:
-            log.warning("The database is away; what some sells realised is not counted.", action="breaker")
-            return False
-        return self.note_results([(follower_id, realised.get(trade_id, 0)) for trade_id, follower_id in sells])
-
-    def note_results(self, results: Iterable[tuple[int, int]]) -> bool:
-        """Count results, (follower id, micros after fees); whether there is something to save."""
-        terms = self._terms[Kind.CONSECUTIVE_LOSSES]
-        for follower_id, micros in results:
-            name = (Kind.CONSECUTIVE_LOSSES, str(follower_id))
-            kept = self._kept.setdefault(name, _Kept(terms))
-            self._tell(name, kept, Event.LOSS if micros < 0 else Event.WIN)
-        return bool(self._unsaved)
+            log.warning("The database is away; what some fills realised is not counted.", action="breaker")
+            return
+        results = [(*fill, realised.get(fill[0], 0)) for fill in fills]
+        for trade_id, follower_id, mode, side, micros in results:
+            if side is Side.SELL and self._losses.counts:
+                self._losses.note(Result(trade_id, follower_id, mode, Event.LOSS if micros < 0 else Event.WIN))
+        if self._days.counts:
+            self._days.note((follower_id, mode, micros) for _trade, follower_id, mode, _side, micros in results)
 
     async def ready(self) -> None:
         """Read the rows once before the first order: a breaker that was open when the process ended still is."""
         if not self._known:
             async with self._busy:
                 if not self._known:
-                    venue = [(kind, Scope.GLOBAL.value, "") for (kind, _key), _kept in self._rates]
-                    await self._database.run(ensure_breakers, venue)
+                    await self._database.run(
+                        ensure_breakers, [name for name in self._circuits.kept if name[1] in SHARED]
+                    )
                     await self._read()
+                    await self._days.read()
                     self._known = True
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -188,99 +203,96 @@ class Breakers:
         await self.ready()
         async with self._busy:
             await self._read()
-        self._tick()
+            await self._days.read()
+        self._circuits.tick()
         await self.save()
 
     async def save(self) -> None:
         """Write the changes of state; whoever wrote first wins, and is followed. Without a database they wait."""
         async with self._busy:
-            while self._unsaved:
-                name = self._unsaved.pop()
+            while self._circuits.unsaved:
+                name = self._circuits.unsaved.pop()
                 try:
                     await self._save(name)
                 except OperationalError:
-                    self._unsaved.add(name)
+                    self._circuits.unsaved.add(name)
                     log.warning("The database is away; a breaker's change waits in memory.", action="breaker")
                     return
 
-    async def _save(self, name: Name) -> None:
-        kept, (kind, key) = self._kept[name], name
-        change = BreakerChange(
-            kind=kind,
-            scope=(Scope.GLOBAL if kind in RATES else Scope.FOLLOWER).value,
-            key=key,
-            circuit=kept.circuit,
-            version=kept.version,
-            why=kept.why,
-        )
-        if await self._database.run(change_breaker, change, now=self._clock.now()):
-            kept.version += 1
-            tell = log.warning if change.circuit.state is State.OPEN else log.info
-            state = change.circuit.state.value
-            tell("A circuit breaker changed.", action="breaker", breaker=kind.value, key=key, state=state, why=kept.why)
-        else:
-            self._unsaved.discard(name)
-            await self._read(lost=name)
+    async def _save(self, name: BreakerName) -> None:
+        kept = self._circuits.kept[name]
+        change = BreakerChange(name=name, circuit=kept.circuit, version=kept.version, why=kept.why)
+        if not await self._database.run(change_breaker, change, now=self._clock.now()):
+            self._circuits.unsaved.discard(name)
+            self._follow(await self._database.run(breaker_named, name))
+            return
+        kept.version = change.version + 1
+        self._note_moment(name, self._clock.now())
+        tell = log.warning if change.circuit.state is State.OPEN else log.info
+        kind, scope, key = name
+        about = {"breaker": kind.value, "scope": scope.value, "key": key, "state": change.circuit.state.value}
+        tell("A circuit breaker changed.", action="breaker", why=change.why, **about)
 
-    async def _read(self, *, lost: Name | None = None) -> None:
-        """Follow the rows; `lost` is a breaker whose change somebody else's came before."""
-        followers = [key for kind, key in self._holding if kind not in RATES]
-        for row in await self._database.run(breakers, followers):
-            kept = self._kept.get((row.kind, row.key))
-            stale = (row.kind, row.key) == lost and row.circuit.state is State.CLOSED and not row.changed_by
-            if kept is not None and stale and kept.circuit.state is State.OPEN:
-                # Another engine had it open and closed it unseen by us: that says nothing against opening it now.
-                kept.version = row.version
-                self._unsaved.add((row.kind, row.key))
-            else:
-                self._adopt(row)
+    async def _read(self) -> None:
+        """Follow the rows that others have changed."""
+        rows = await self._database.run(breakers, since=self._newest and self._newest - AGAIN)
+        for row in rows:
+            self._adopt(row)
+            self._note_moment(row.name, row.changed_at)
+
+    def _note_moment(self, name: BreakerName, changed_at: datetime) -> None:
+        if name[1] is BreakerScope.FOLLOWER:
+            self._newest = max(self._newest or changed_at, changed_at)
+
+    def _follow(self, row: BreakerRow) -> None:
+        """Somebody's change came before ours: theirs counts, unless it says nothing against opening it now."""
+        kept = self._circuits.keep(row.name)
+        opened_at = kept.circuit.opened_at
+        unread = row.changed_by and (opened_at is None or row.changed_at > opened_at - UNREAD)
+        if kept.circuit.state is State.OPEN and row.circuit.state is State.CLOSED and not unread:
+            kept.version = row.version
+            self._circuits.unsaved.add(row.name)
+        else:
+            self._adopt(row)
 
     def _adopt(self, row: BreakerRow) -> None:
-        name = (row.kind, row.key)
-        terms = self._terms.get(row.kind)
-        if terms is None or name in self._unsaved:
+        circuits, name = self._circuits, row.name
+        if name[:2] not in circuits.terms or name in circuits.unsaved:
             return
-        kept = self._kept.setdefault(name, _Kept(terms))
+        kept = circuits.kept.get(name)
+        if kept is None:
+            if row.circuit.state is State.CLOSED:
+                return
+            kept = circuits.keep(name)
         if row.version <= kept.version:
             return
         kept.version = row.version
         # Two engines that are half open at once each have their own probes.
         if not (row.circuit.state is kept.circuit.state is State.HALF_OPEN):
-            self._set(name, kept, row.circuit)
+            circuits.set(name, kept, row.circuit)
+        if name[0] is Kind.DAILY_DRAWDOWN and row.changed_by and kept.is_closed:
+            self._days.pardon(name, row.changed_at)
 
-    def _tick(self) -> None:
-        """Tell those that wait that time has passed; asked for every order, so it looks only when one is due."""
-        if self._wakes_at is None or self._clock.now() < self._wakes_at:
-            return
-        self._wakes_at = None
-        for name, kept in list(self._holding.items()):
-            self._tell(name, kept, Event.TICK)
-            self._wait_for(kept.circuit)
 
-    def _wait_for(self, circuit: Circuit) -> None:
-        at = circuit.wakes_at
-        if at is not None and (self._wakes_at is None or at < self._wakes_at):
-            self._wakes_at = at
+def _lets(kept: Kept, trade_id: int) -> bool:
+    return may_probe(kept.circuit, kept.terms) or (kept.circuit.state is State.HALF_OPEN and trade_id in kept.probes)
 
-    def _tell(self, name: Name, kept: _Kept, event: Event, *, times: int = 1) -> None:
-        before = kept.circuit
-        now = after(before, event, terms=kept.terms, now=self._clock.now(), times=times) if times else before
-        if now is before:
-            return
-        if now.state is not before.state:
-            kept.why = transition(before, now, kept.terms)
-            self._unsaved.add(name)
-        self._set(name, kept, now)
 
-    def _set(self, name: Name, kept: _Kept, circuit: Circuit) -> None:
-        if circuit.state is State.CLOSED and kept.circuit.state is State.CLOSED:
-            kept.circuit = circuit
-            return
-        kept.circuit, self._held = circuit, None
-        if circuit.state is not State.HALF_OPEN:
-            kept.probes.clear()
-        if circuit.state is State.CLOSED:
-            self._holding.pop(name, None)
-        else:
-            self._holding[name] = kept
-            self._wait_for(circuit)
+def _held_by(circuits: Circuits) -> HeldBack:
+    accounts: dict[bool, set[int]] = {True: set(), False: set()}
+    shared: dict[bool, set[str]] = {True: set(), False: set()}
+    for name, kept in circuits.holding.items():
+        if not may_probe(kept.circuit, kept.terms):
+            if name[1] is BreakerScope.FOLLOWER:
+                accounts[kept.holds_exits].add(int(name[2]))
+            else:
+                shared[kept.holds_exits].add(name[2])
+    safe, buys = shared[True], shared[False]
+    return HeldBack(
+        everything="" in safe,
+        modes=frozenset(mode for mode, venue in circuits.venues.items() if venue in safe),
+        followers=frozenset(accounts[True]),
+        all_buys="" in buys,
+        buying_modes=frozenset(mode for mode, venue in circuits.venues.items() if venue in buys),
+        buyers=frozenset(accounts[False]),
+    )

@@ -9,11 +9,19 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  (Django's name)
+from django.core.exceptions import ImproperlyConfigured
 
+from copytrading.wiring_breakers import breaker_terms
 from ledger.commissions import TiersError, parse_tiers
 from ledger.units import BPS, MAX_MICROS, ONE
 
-PREFIXES = ("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_", "DATA_API_", "GAMMA_", "CLOB_", "MARKETS_")
+PREFIXES = (
+    *("COPY_TRADING_", "PAPER_", "SUPERVISOR_", "BREAKER_"),
+    *("DATA_API_", "GAMMA_", "CLOB_", "MARKETS_", "SIGNER_", "TRADING_"),
+)
+
+POLYGON = 137
+"""The one chain whose orders are signed."""
 
 SECONDS_MAX = 86_400
 """A day: no lease, age or expiry of a copy trade is longer."""
@@ -62,6 +70,13 @@ AT_LEAST_ONE = frozenset(
         "DATA_API_SHARE_PERCENT",
         "GAMMA_MARKETS_COUNT",
         "CLOB_MARKETS_COUNT",
+        "CLOB_USER_ACTIVE_S",
+        "TRADING_MONEY_TTL_MS",
+        "TRADING_MONEY_WAIT_MS",
+        "CLOB_BOOK_COUNT",
+        "COPY_TRADING_QUOTE_WAIT_MS",
+        "COPY_TRADING_BOOK_COMPARE_S",
+        "COPY_TRADING_BOOKS_COUNT",
         "MARKETS_CACHED_COUNT",
         "COPY_TRADING_CHAIN_SILENT_S",
         "COPY_TRADING_CHAIN_RECONCILE_S",
@@ -69,8 +84,15 @@ AT_LEAST_ONE = frozenset(
         "COPY_TRADING_CHAIN_BACKFILL_COUNT",
         "COPY_TRADING_CHAIN_BACKFILL_S",
         "COPY_TRADING_MEMPOOL_BLOCKS_COUNT",
+        "SIGNER_ANSWER_MS",
+        "SIGNER_MAX_ORDER_USD",
         "BREAKER_WINDOW_COUNT",
         "BREAKER_LEAST_COUNT",
+        "BREAKER_VENUE_WINDOW_COUNT",
+        "BREAKER_VENUE_LEAST_COUNT",
+        "BREAKER_ACCOUNT_WINDOW_COUNT",
+        "BREAKER_ACCOUNT_LEAST_COUNT",
+        "BREAKER_ACCOUNT_PROBES_COUNT",
         "BREAKER_COOLDOWN_S",
         "BREAKER_COOLDOWN_MAX_S",
         "BREAKER_PROBES_COUNT",
@@ -127,6 +149,24 @@ def check_commission_tiers(**_apps: Any) -> list[CheckMessage]:
     return []
 
 
+def check_breakers(**_apps: Any) -> list[CheckMessage]:
+    """Circuit breakers whose settings do not fit together: no engine would start."""
+    try:
+        breaker_terms()
+    except ImproperlyConfigured as error:
+        return [Error(str(error), id="slipstream.E009")]
+    return []
+
+
+def check_drawdown(**_apps: Any) -> list[CheckMessage]:
+    """Real money of which a day may lose any part."""
+    if not settings.ENABLE_REAL_TRADING or settings.BREAKER_ACCOUNT_DRAWDOWN_USD or settings.BREAKER_VENUE_DRAWDOWN_USD:
+        return []
+    sentence = "ENABLE_REAL_TRADING is on, and nothing bounds what accounts lose in a day."
+    hint = "Set BREAKER_ACCOUNT_DRAWDOWN_USD or BREAKER_VENUE_DRAWDOWN_USD."
+    return [Warning(sentence, hint=hint, id="slipstream.W035")]
+
+
 def check_deployment(**_apps: Any) -> list[CheckMessage]:
     """What must not be so where others can reach the pages."""
     key, hosts = settings.SECRET_KEY, settings.ALLOWED_HOSTS
@@ -150,6 +190,19 @@ def check_shards(**_apps: Any) -> list[CheckMessage]:
         _error(21, real and not settings.REDIS_URL, "ENABLE_REAL_TRADING needs Redis.", store),
         _error(22, several and not postgres, "Several shards need Postgres: SQLite has one writer.", database),
         _error(23, several and not settings.REDIS_URL, "Several shards need Redis: memory is not shared.", store),
+    ]
+    return [each for each in found if each is not None]
+
+
+def check_real_trading(**_apps: Any) -> list[CheckMessage]:
+    """What real money cannot be traded with; what needs the database is asked when a supervisor starts."""
+    real, chain = settings.ENABLE_REAL_TRADING, settings.CHAIN_ID
+    sentence = f"ENABLE_REAL_TRADING needs chain {POLYGON}, and CHAIN_ID is {chain}: orders are signed for it alone."
+    twice = "SIGNER_SOCKET and TRADING_PRIVATE_KEY are both set: the signer's process has the key, this one must not."
+    both = bool(settings.SIGNER_SOCKET) and bool(settings.TRADING_PRIVATE_KEY)
+    found = [
+        _error(24, real and chain != POLYGON, sentence, "Leave CHAIN_ID out, or ENABLE_REAL_TRADING."),
+        _error(25, real and both, twice, "Set TRADING_PRIVATE_KEY_FILE for `runsigner` alone."),
     ]
     return [each for each in found if each is not None]
 

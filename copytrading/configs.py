@@ -13,6 +13,8 @@ from copytrading.decide import Config, Direction, Sides
 from copytrading.filters import FilterTerms
 from copytrading.models import CopyConfig, Follower, Leader, Standing
 from copytrading.sizing import BelowMinimum, SellSizing, Sizing, SizingTerms
+from execution.orders import OrderType
+from execution.pricing import Slippage
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Reason, Refusal, Unit
 from ledger.sql import database_now
@@ -22,7 +24,8 @@ COLUMNS = (
     *("pk", "version", "follower_id", "leader_id", "follower__wallet", "follower__mode", "leader__bankroll_micros"),
     *("sizing", "percentage_bps", "amount_micros", "floor_micros", "cap_micros", "max_trade_micros", "below_minimum"),
     *("shares_micros", "tiers", "sell_sizing", "sell_amount_micros", "sell_percentage_bps"),
-    *("slippage_bps_max", "sides", "min_trigger_micros", "max_odds_micros", "direction", "max_per_market_micros"),
+    *("slippage_bps_max", "slippage", "fee_bps_max", "order_type"),
+    *("sides", "min_trigger_micros", "max_odds_micros", "direction", "max_per_market_micros"),
     *("max_days_out", "min_liquidity_micros", "min_volume_micros", "categories", "keywords"),
     *("standing__stopped_at", "standing__stopped_reason"),
     *("standing__stopped_value_micros", "standing__stopped_limit_micros"),
@@ -144,6 +147,9 @@ def _config(row: Any) -> Config:
         leader_id=row.leader_id,
         terms=_terms(row),
         slippage_bps_max=row.slippage_bps_max,
+        slippage=Slippage(row.slippage),
+        fee_bps_max=row.fee_bps_max,
+        order_type=OrderType(row.order_type),
         sides=Sides(row.sides),
         min_trigger_micros=row.min_trigger_micros,
         max_odds_micros=row.max_odds_micros,

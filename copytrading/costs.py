@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from execution.orders import OrderPlan
-from execution.ports import OrderState, Outcome, Venue
+from execution.ports import OrderRef, OrderState, Outcome, Venue
 from ledger.clock import CpuClock
 from ledger.db import ClosableDatabase
 
@@ -182,10 +182,14 @@ class MeasuredVenue:
         self._venue, self._costs = venue, costs
         self.name = venue.name
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
         """Measured."""
-        return await self._costs.steps("venue", self._venue.submit(plan, signature))
+        return await self._costs.steps("venue", self._venue.submit(plan, signature, follower_id=follower_id))
 
-    async def look_up(self, order_hash: str) -> OrderState:
+    async def look_up(self, order: OrderRef) -> OrderState:
         """As it is."""
-        return await self._venue.look_up(order_hash)
+        return await self._venue.look_up(order)
+
+    async def cancel(self, order: OrderRef) -> bool:
+        """As it is."""
+        return await self._venue.cancel(order)

@@ -10,16 +10,20 @@ from enum import StrEnum
 from copytrading.filters import NO_FILTERS, FilterTerms, market_filter_refusals
 from copytrading.sizing import Already, Aside, Size, SizingFacts, SizingTerms, size_copy, size_exit
 from execution.about import UNKNOWN_ABOUT, MarketAbout
-from execution.books import Book
-from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, build_plan
+from execution.accounts import AccountFacts
+from execution.books import Book, Level, match
+from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, OrderType, build_plan
 from execution.preflight import MarketTerms, market_refusal, minimum_size
-from execution.pricing import deviation_refusal, limit_price
+from execution.pricing import Slippage, auto_limit, deviation_refusal, fee_refusal, limit_price
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent, Unit
 from guardrails.rules import AFTER_PLAN, BEFORE_PLAN, evaluate
 from ledger.units import ONE, Micros, Side, cost_down, cost_up
 
 NOTHING = Micros(0)
+
+FEE_BPS_MAX = 1_000
+"""Of a config that says nothing: the venue's highest schedule asks for 700 (polymarket.md 2.6)."""
 
 DOMAIN_VERSIONS = frozenset({"v1", "v2"})
 """Gamma's market versions whose order domain is known; any other is refused (polymarket.md 0)."""
@@ -61,6 +65,9 @@ class Config:
     follower_bounds: PeriodBounds
     leader_bounds: PeriodBounds
     direction: Direction = Direction.SAME
+    slippage: Slippage = Slippage.FIXED
+    fee_bps_max: int = FEE_BPS_MAX
+    order_type: OrderType = OrderType.FAK
     filters: FilterTerms = NO_FILTERS
     max_per_market_micros: int | None = None
     leader_bankroll_micros: int | None = None
@@ -107,7 +114,7 @@ class CopyFacts:
     """What is known about one follower and the market when a signal is decided.
 
     `stale_after_s` None turns the age filter off (replay). `sold_already`: the leader sold of it later than this trade,
-    and that was heard first.
+    and that was heard first. `account` is that of a follower who trades on the venue; without `real_trading` none may.
     """
 
     rule_facts: Facts
@@ -120,11 +127,17 @@ class CopyFacts:
     bankroll_micros: int | None = None
     carried_micros: int = 0
     sold_already: bool = False
+    account: AccountFacts | None = None
+    real_trading: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderFacts:
-    """What an order needs beside the intent; the salt and the moment fix its hash for life."""
+    """What an order needs beside the intent; the salt and the moment fix its hash for life. `key` signs it.
+
+    `left` is what the orders planned before have left of the book's side, None the whole of it. `whole_cents`: the
+    venue takes an order that never rests only with few decimals (`orders.cut_amounts`); paper has no such rule.
+    """
 
     book: Book | None
     market: MarketTerms
@@ -133,6 +146,27 @@ class OrderFacts:
     signature_type: int
     salt: int
     timestamp_ms: int
+    key: str = ""
+    left: tuple[Level, ...] | None = None
+    slippage: Slippage = Slippage.FIXED
+    fee_bps_max: int = FEE_BPS_MAX
+    order_type: OrderType = OrderType.FAK
+    whole_cents: bool = False
+
+    def levels(self, side: Side) -> tuple[Level, ...]:
+        """What is there for an order of this side, best first."""
+        if self.left is not None:
+            return self.left
+        return self.book.side_against(side) if self.book is not None else ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """An order to send, the intent with the order's own limit, and the shares that it should take from the book."""
+
+    plan: OrderPlan
+    intent: TradeIntent
+    takes_micros: Micros
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,14 +211,20 @@ def against(signal: SignalFacts, other_token: int | None) -> SignalFacts | None:
     return replace(signal, token_id=other_token, price_micros=price, own_price_micros=signal.price_micros)
 
 
-def plan_order(intent: TradeIntent, order: OrderFacts, rule_facts: Facts, limits: Limits) -> OrderPlan | Skip:
-    """Check the price against the book and fix the order with its hash; a dry run ends here, planned."""
+def plan_order(intent: TradeIntent, order: OrderFacts, rule_facts: Facts, limits: Limits) -> Planned | Skip:
+    """Check price, depth and fee against what is left of the book, and fix the order; a dry run ends here, planned."""
+    levels = order.levels(intent.side)
     refusal = deviation_refusal(
-        _best(order.book, intent.side),
+        levels[0].price_micros if levels else None,
         intent.leader_price_micros,
         side=intent.side,
         slippage_bps=intent.slippage_bps_max,
     )
+    if refusal is not None:
+        return Skip(refusals=(refusal,), intent=intent)
+    intent = _limited(intent, order, levels)
+    found = match(levels, intent.side, size_micros=intent.size_micros, limit_micros=intent.limit_micros)
+    refusal = _depth_refusal(found.size_micros, intent, order) or _fee_refusal(found.price_micros, intent, order)
     if refusal is not None:
         return Skip(refusals=(refusal,), intent=intent)
     try:
@@ -195,7 +235,40 @@ def plan_order(intent: TradeIntent, order: OrderFacts, rule_facts: Facts, limits
     except OrderError:
         return Skip(refusals=(Refusal(Reason.ORDER_IMPOSSIBLE),), intent=intent)
     refusals = evaluate(AFTER_PLAN, intent, rule_facts, limits).refusals
-    return Skip(refusals=refusals, intent=intent, plan=plan) if refusals else plan
+    if refusals:
+        return Skip(refusals=refusals, intent=intent, plan=plan)
+    return Planned(plan=plan, intent=intent, takes_micros=found.size_micros)
+
+
+def _limited(intent: TradeIntent, order: OrderFacts, levels: tuple[Level, ...]) -> TradeIntent:
+    """With AUTO, the intent at the limit that the book asks for; what it may cost falls with it."""
+    if order.slippage is Slippage.FIXED or order.book is None:
+        return intent
+    limit = auto_limit(
+        order.book,
+        levels,
+        side=intent.side,
+        size_micros=intent.size_micros,
+        bound_micros=intent.limit_micros,
+        tick_micros=order.market.tick_micros,
+    )
+    return replace(intent, limit_micros=limit, cost_micros=cost_up(intent.size_micros, limit))
+
+
+def _depth_refusal(found_micros: int, intent: TradeIntent, order: OrderFacts) -> Refusal | None:
+    """Nothing within the limit, or for a FOK order less than the whole size: the venue would kill it."""
+    if not found_micros:
+        return Refusal(Reason.NO_LIQUIDITY)
+    if order.order_type is OrderType.FOK and found_micros < intent.size_micros:
+        return Refusal(Reason.NO_LIQUIDITY, found_micros, intent.size_micros, Unit.SHARES)
+    return None
+
+
+def _fee_refusal(price_micros: int, intent: TradeIntent, order: OrderFacts) -> Refusal | None:
+    """Of a buy: a fee must not lock in what somebody wants to sell."""
+    if intent.side is Side.SELL:
+        return None
+    return fee_refusal(price_micros, intent.leader_price_micros, terms=order.market.fee, fee_bps_max=order.fee_bps_max)
 
 
 def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tuple[Refusal, ...]:
@@ -204,8 +277,7 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
     found: list[Refusal] = [closed] if closed else []
     if facts.market.version not in DOMAIN_VERSIONS:
         found.append(Refusal(Reason.UNKNOWN_MARKET_VERSION))
-    if config.mode != "PAPER":
-        found.append(Refusal(Reason.MODE_UNAVAILABLE))
+    found += _mode_refusals(config.mode, facts)
     if signal.is_exit:
         return tuple(found)
     if config.sides is not Sides.BOTH and config.sides.value != signal.side.value:
@@ -216,6 +288,16 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
     if signal.side is Side.BUY:
         found += _opening_refusals(signal, config, facts)
     return tuple(found)
+
+
+def _mode_refusals(mode: str, facts: CopyFacts) -> tuple[Refusal, ...]:
+    if mode == "PAPER":
+        return ()
+    if mode != "EXCHANGE" or not facts.real_trading:
+        return (Refusal(Reason.MODE_UNAVAILABLE),)
+    if facts.account is None:
+        return (Refusal(Reason.ACCOUNT_NOT_READY, subject="there is no trading account"),)
+    return facts.account.refusals
 
 
 def _opening_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> list[Refusal]:
@@ -282,7 +364,10 @@ def _draft(intent: TradeIntent, order: OrderFacts) -> OrderDraft:
         tick_micros=order.market.tick_micros,
         salt=order.salt,
         timestamp_ms=order.timestamp_ms,
+        order_type=order.order_type,
+        whole_cents=order.whole_cents,
         book_version=order.book.version if order.book else "",
+        key=order.key,
     )
 
 
@@ -291,8 +376,3 @@ def domain_of(market: MarketTerms) -> ExchangeDomain:
     if market.version == "v2":
         return ExchangeDomain.V3
     return ExchangeDomain.NEG_RISK_V2 if market.neg_risk else ExchangeDomain.CTF_V2
-
-
-def _best(book: Book | None, side: Side) -> Micros | None:
-    levels = book.side_against(side) if book is not None else ()
-    return levels[0].price_micros if levels else None

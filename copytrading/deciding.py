@@ -1,23 +1,26 @@
 """Carries pairs through the two pure decisions: which copies are wanted, and which orders they become."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from copytrading.batches import Pair
 from copytrading.decide import Config, OrderFacts, SignalFacts, Skip, decide_copy, plan_order
+from copytrading.depth import DepthLeft
 from copytrading.facts import Gathered
 from copytrading.operations.decisions import Decision
+from execution.accounts import buy_refusals
 from execution.fees import max_fee
-from execution.orders import OrderPlan
-from execution.ports import Quote
+from execution.ports import FALLBACK, Quote
 from guardrails.intents import Reason, Refusal, TradeIntent
 from ledger.clock import Clock, Ids
-from ledger.units import Micros
+from ledger.units import Micros, Side
 
 MS = 1_000
 
-Quotes = Mapping[tuple[int, int], Quote]
-"""Books by (signal id, token id): those against the leader trade another token."""
+BookKey = tuple[int, int, str]
+"""(signal id, token id, mode): those against the leader trade another token, and pretend money may see other books."""
+
+Quotes = Mapping[BookKey, Quote]
 
 POLY_PROXY = 1
 """The follower's wallet holds the funds and another key signs (polymarket.md 2.1): what a paper account is."""
@@ -48,10 +51,14 @@ def _answer(seen: SignalFacts | None, signal: SignalFacts, config: Config, gathe
 
 
 class Planner:
-    """The second decision: limit, salt, moment and order hash of every wanted copy."""
+    """The second decision: limit, salt, moment and order hash of every wanted copy.
+
+    Orders of one side on one book are planned one after the other, each on what those before have left of it.
+    """
 
     def __init__(self, clock: Clock, ids: Ids, *, signer_wallet: str) -> None:
         self._clock, self._ids, self._signer_wallet = clock, ids, signer_wallet
+        self._depth = DepthLeft()
 
     def plan_all(self, answers: Sequence[Answer], gathered: Gathered, quotes: Quotes) -> list[Decision]:
         """A decision for each answer; a missing quote is no liquidity."""
@@ -62,37 +69,62 @@ class Planner:
         (signal, config), answer = each.pair, each.answer
         if isinstance(answer, Skip):
             return _skipped(each.pair, answer)
-        market = gathered.market(signal.condition_id).terms
-        quote = quotes.get((signal.signal_id, signal.token_id))
-        order = OrderFacts(
-            book=quote.book if quote else None,
-            market=market,
-            maker=config.follower_wallet,
-            signer=self._signer_wallet,
-            signature_type=POLY_PROXY,
-            salt=self._ids.salt(),
-            timestamp_ms=timestamp_ms,
+        quote = quotes.get((signal.signal_id, signal.token_id, config.mode))
+        account = gathered.account_of(config)
+        order = self._order(each.pair, gathered, quote, timestamp_ms=timestamp_ms)
+        planned = plan_order(
+            _noted(answer, quote), order, gathered.rule_facts(signal, config), gathered.operator.limits
         )
-        planned = plan_order(answer, order, gathered.rule_facts(signal, config), gathered.operator.limits)
         if isinstance(planned, Skip):
-            return _skipped(each.pair, planned)
+            return _skipped(each.pair, planned, quote)
+        intent, plan = planned.intent, planned.plan
+        fee = max_fee(plan.size_micros, plan.limit_micros, terms=order.market.fee)
+        if account is not None and plan.side is Side.BUY:
+            refused = buy_refusals(account, plan.domain, intent.cost_micros + fee)
+            if refused:
+                return _skipped(each.pair, Skip(refusals=refused, intent=intent), quote)
+        assert order.book is not None
+        self._depth.take(config.mode, order.book, side=plan.side, size_micros=planned.takes_micros)
         return Decision(
             config=config,
             signal=signal,
             refusals=(),
-            intent=answer,
-            plan=planned,
-            fee_max_micros=max_fee(planned.size_micros, planned.limit_micros, terms=market.fee),
+            intent=intent,
+            plan=plan,
+            fee_max_micros=fee,
             budgets=gathered.budgets(signal, config),
+            quote_source=quote.source if quote else "",
+            best_micros=order.book.best_against(plan.side),
+        )
+
+    def _order(self, pair: Pair, gathered: Gathered, quote: Quote | None, *, timestamp_ms: int) -> OrderFacts:
+        signal, config = pair
+        book = quote.book if quote else None
+        account = gathered.account_of(config)
+        return OrderFacts(
+            book=book,
+            left=self._depth.of(config.mode, book, side=signal.side),
+            market=gathered.market(signal.condition_id).terms,
+            maker=config.follower_wallet,
+            signer=account.order_signer if account else self._signer_wallet,
+            signature_type=account.signature_type if account else POLY_PROXY,
+            key=account.signer if account else self._signer_wallet,
+            salt=self._ids.salt(),
+            timestamp_ms=timestamp_ms,
+            slippage=config.slippage,
+            fee_bps_max=config.fee_bps_max,
+            order_type=config.order_type,
+            whole_cents=account is not None,
         )
 
 
-def dry_plans(decisions: Sequence[Decision]) -> list[OrderPlan]:
-    """The orders of dry runs: planned, refused, and still to be signed to prove that they could be."""
-    return [decision.plan for decision in decisions if decision.plan is not None and decision.refusals]
+def _noted(intent: TradeIntent, quote: Quote | None) -> TradeIntent:
+    if quote is None or quote.source != FALLBACK:
+        return intent
+    return replace(intent, notes=(*intent.notes, Reason.FALLBACK_PRICE))
 
 
-def _skipped(pair: Pair, skip: Skip) -> Decision:
+def _skipped(pair: Pair, skip: Skip, quote: Quote | None = None) -> Decision:
     signal, config = pair
     return Decision(
         config=config,
@@ -103,4 +135,6 @@ def _skipped(pair: Pair, skip: Skip) -> Decision:
         fee_max_micros=Micros(0),
         budgets=(),
         aside_micros=skip.aside_micros,
+        quote_source=quote.source if quote else "",
+        best_micros=quote.book.best_against(signal.side) if quote else None,
     )

@@ -1,7 +1,8 @@
 """Gathers what the decisions look at: configs and markets from a short-lived cache, the rest fresh, in one hop."""
 
+import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Protocol
 
@@ -12,8 +13,9 @@ from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, agains
 from copytrading.operations.prewrite import decided_pairs
 from copytrading.queries import already_decided, carried, overtaken_buys
 from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
+from execution.accounts import AccountFacts, Holding
 from execution.preflight import MarketTerms
-from execution.queries import MarketFacts, bankrolls, holdings, markets
+from execution.queries import MarketFacts, accounts, bankrolls, holdings, markets
 from execution.terms import KnownTerms
 from guardrails.budgets import Bound, BudgetKey, BudgetScope, PeriodBounds, bounded
 from guardrails.intents import Facts, Limits
@@ -27,13 +29,19 @@ UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=Tr
 
 NOTHING = Micros(0)
 
+ON_THE_VENUE = "EXCHANGE"
+"""The mode of followers whose orders go to the venue from their own accounts."""
+
 CLOCKS_DIFFER = timedelta(minutes=1)
 """At most, between the chain, whose times trades have, and this machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorBounds:
-    """What the operator's settings say for everybody; see `config.settings` for units and reasons."""
+    """What the operator's settings say for everybody; see `config.settings` for units and reasons.
+
+    `real_trading`: this engine has a way to the venue, and may use it.
+    """
 
     stale_after_s: int | None
     dry_run: bool
@@ -41,6 +49,7 @@ class OperatorBounds:
     limits: Limits
     global_bounds: PeriodBounds
     market_bounds: PeriodBounds
+    real_trading: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +58,7 @@ class Gathered:
 
     `overtaken` buys have a later sale of the leader's that was heard before them. `opposite` has, by signal id, the
     signals as those against the leader trade them; `bankrolls` are of the followers whose sizing asks for it, `carried`
-    of the configs that accumulate.
+    of the configs that accumulate. `accounts` are those of followers who trade on the venue.
     """
 
     operator: OperatorBounds
@@ -64,6 +73,11 @@ class Gathered:
     overtaken: frozenset[int]
     rule_base: Facts
     held_back: HeldBack = NOTHING_HELD
+    accounts: Mapping[int, AccountFacts] = field(default_factory=dict)
+
+    def account_of(self, config: Config) -> AccountFacts | None:
+        """The account that the follower's orders go through; None on paper, and where there is none."""
+        return self.accounts.get(config.follower_id) if config.mode == ON_THE_VENUE else None
 
     def market(self, condition_id: str) -> MarketFacts:
         """The market, or one that is closed when it is unknown."""
@@ -85,7 +99,7 @@ class Gathered:
             follower_paused=on.follower_paused(config.follower_id),
             leader_paused=on.leader_paused(config.leader_id),
             market_paused=on.market_paused(signal.condition_id),
-            breaker_open=self.held_back.holds(signal.side, config.follower_id),
+            breaker_open=self.held_back.holds(signal.side, config.follower_id, config.mode),
             follower_allowed=not operator.allowlist or config.follower_wallet in operator.allowlist,
             dry_run=operator.dry_run or on.dry_run(config.follower_id, config.leader_id),
         )
@@ -104,6 +118,8 @@ class Gathered:
             held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
             stale_after_s=self.operator.stale_after_s,
             sold_already=signal.signal_id in self.overtaken,
+            account=self.account_of(config),
+            real_trading=self.operator.real_trading,
         )
 
     def budgets(self, signal: SignalFacts, config: Config) -> tuple[tuple[BudgetKey, Bound], ...]:
@@ -128,9 +144,21 @@ class MarketsReady(Protocol):
         ...
 
 
+class VenueFunds(Protocol):
+    """Whoever knows what accounts have on the venue."""
+
+    async def of_buyers(self, accounts: Collection[AccountFacts]) -> Mapping[int, AccountFacts]:
+        """The same accounts by follower with their money; what could not be read stays None."""
+        ...
+
+    async def of_sellers(self, wanted: Collection[Holding]) -> Mapping[tuple[int, int], Micros]:
+        """What of these free shares the venue has too, by (follower, token), read anew for this question."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GatherDoors:
-    """Where facts are read; `ready` None where there is no venue to ask."""
+    """Where facts are read; `ready` None where there is no venue to ask, `funds` None where nobody trades on it."""
 
     database: Database
     clock: Clock
@@ -138,6 +166,7 @@ class GatherDoors:
     breakers: Breakers
     index: ConfigIndex
     ready: MarketsReady | None = None
+    funds: VenueFunds | None = None
 
 
 class Gatherer:
@@ -146,7 +175,7 @@ class Gatherer:
     def __init__(self, doors: GatherDoors, *, operator: OperatorBounds, cache_ms: int) -> None:
         self._database, self._clock, self._operator, self._cache_ms = doors.database, doors.clock, operator, cache_ms
         self._terms, self._breakers, self._index = doors.terms, doors.breakers, doors.index
-        self._ready = doors.ready
+        self._ready, self._funds = doors.ready, doors.funds
         self._markets: dict[str, MarketFacts] = {}
         self._since_ms = doors.clock.monotonic_ms()
 
@@ -168,6 +197,8 @@ class Gatherer:
                 # What was read before says nothing any more.
                 self._markets = {key: facts for key, facts in self._markets.items() if key not in conditions}
         gathered = await self._database.run(self._read, batch, self._breakers.held_back())
+        if self._funds is not None and gathered.accounts:
+            gathered = await _with_funds(self._funds, batch, gathered)
         for signal in batch.signals:
             market = gathered.market(signal.condition_id)
             self._terms.note(signal.token_id, market.terms)
@@ -196,6 +227,7 @@ class Gatherer:
             overtaken=self._overtaken(batch),
             rule_base=Facts(now=self._clock.now()),
             held_back=held_back,
+            accounts=accounts(_on_the_venue(batch), now=self._clock.now()) if self._funds is not None else {},
         )
 
     def _overtaken(self, batch: Batch) -> frozenset[int]:
@@ -219,6 +251,29 @@ class Gatherer:
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._since_ms > self._cache_ms:
             self._markets, self._since_ms = {}, now_ms
+
+
+def _on_the_venue(batch: Batch) -> set[int]:
+    return {config.follower_id for _signal, config in batch.pairs if config.mode == ON_THE_VENUE}
+
+
+async def _with_funds(funds: VenueFunds, batch: Batch, gathered: Gathered) -> Gathered:
+    """The facts with what those accounts have on the venue that may trade, all read side by side."""
+    buyers: dict[int, AccountFacts] = {}
+    sold: dict[tuple[int, int], Holding] = {}
+    for signal, config in batch.pairs:
+        account = gathered.account_of(config)
+        seen = gathered.seen_by(signal, config)
+        if account is None or seen is None or account.refusals:
+            continue
+        if seen.side is Side.BUY:
+            buyers[account.follower_id] = account
+        elif free := gathered.holdings.get((account.follower_id, seen.token_id)):
+            version = gathered.market(signal.condition_id).terms.version
+            key = (account.follower_id, seen.token_id)
+            sold[key] = Holding(account=account, token_id=seen.token_id, version=version, free_micros=free)
+    money, shares = await asyncio.gather(funds.of_buyers(buyers.values()), funds.of_sellers(sold.values()))
+    return replace(gathered, accounts={**gathered.accounts, **money}, holdings={**gathered.holdings, **shares})
 
 
 def _holdings(batch: Batch, seen: Sequence[SignalFacts]) -> dict[tuple[int, int], Micros]:

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from copytrading.breaker_watch import Breakers
+from copytrading.breaker_watch import Breakers, Leaving
 from copytrading.shardlease import LeaseKeeper
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent
 from guardrails.queries import Switches, switches
@@ -37,22 +37,23 @@ class Gate:
         self._read_ms: float | None = None
         self._reading = asyncio.Lock()
 
-    async def check(self, intent: TradeIntent, *, trade_id: int, written_ms: float) -> Stop | None:
+    async def check(self, intent: TradeIntent, *, trade_id: int, mode: str, written_ms: float) -> Stop | None:
         """None when the order may leave now; it has taken a breaker's probe then, where one asks for it.
 
-        `written_ms` is when its prewrite began.
+        `mode` says where it goes, `written_ms` is when its prewrite began.
         """
         await self._refresh()
         if not self._lease.trusted():
             return Stop(refusal=None)
         on = self._switches
+        leaving = Leaving(trade_id, intent.follower_id, intent.side, mode)
         facts = Facts(
             now=self._clock.now(),
             global_pause=on.global_pause,
             follower_paused=on.follower_paused(intent.follower_id),
             leader_paused=on.leader_paused(intent.leader_id),
             market_paused=on.market_paused(intent.condition_id),
-            breaker_open=self._breakers.held_back().holds(intent.side, intent.follower_id),
+            breaker_open=self._breakers.holds(leaving),
         )
         refusals = evaluate(PAUSES, intent, facts, NO_LIMITS).refusals
         if refusals:
@@ -60,7 +61,7 @@ class Gate:
         if self._clock.monotonic_ms() - written_ms > SEND_WITHIN_MS:
             return Stop(Refusal(Reason.TOO_LATE_TO_SEND))
         # Last, because a probe that is granted must be sent; nothing is awaited from the question to the grant.
-        if not self._breakers.grant(trade_id, intent.side, follower_id=intent.follower_id):
+        if not self._breakers.grant(leaving):
             return Stop(Refusal(Reason.BREAKER_OPEN))
         return None
 

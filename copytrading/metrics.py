@@ -48,6 +48,14 @@ QUEUE_REFUSED_TOTAL = PrometheusCounter(
 QUEUE_DOWN = Gauge("slipstream_queue_down", "1 while signals are taken from the database: the queue does not answer.")
 STREAM_DEGRADED = Gauge("slipstream_stream_degraded", "1 while polling goes faster: the activity stream is not well.")
 SHEDDING_LEVEL = Gauge("slipstream_shedding_level", "0 normal, 1 less fan-out, 2 mempool off, 3 old buys put off.")
+BREAKERS_OPEN = Gauge(
+    "slipstream_breakers_open",
+    "Circuit breakers that are not closed; the venue is empty but for those of venues.",
+    ["kind", "scope", "venue"],
+)
+BREAKER_OPENINGS_TOTAL = PrometheusCounter(
+    "slipstream_breaker_openings_total", "Openings of circuit breakers by what was counted.", ["kind", "scope", "venue"]
+)
 
 
 _CLASSES_PER_E = 1 / math.log(CLASS_RATIO)

@@ -1,18 +1,21 @@
 """Group-commits outcomes: many moves in one transaction every few milliseconds, and nobody's move is lost."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import structlog
 from django.db import OperationalError
 
+from copytrading.breaker_counts import Result
 from copytrading.breaker_watch import Breakers
 from copytrading.costs import NO_COSTS, Costs
 from copytrading.metrics import StageTimes
+from copytrading.models import CopyTrade
 from copytrading.operations.outcomes import Move, record_outcomes
 from copytrading.states import Status
-from guardrails.breakers import Event
-from guardrails.intents import Reason
+from execution.ports import Filled, NotTaken, Outcome, Rejected, RejectReason, Resting, Unknown
+from guardrails.breakers import off_price
+from guardrails.circuits import Event
 from ledger.clock import Clock
 from ledger.commissions import NO_TIERS, Tiers
 from ledger.db import Database
@@ -26,36 +29,77 @@ RETRY_MS_MAX = 60_000
 
 RETRY_WAIT_S = 0.5
 
-_ANSWERS = {
-    Status.EXECUTED: Event.SUCCESS,
-    Status.LIVE: Event.SUCCESS,
-    Status.MATCHED: Event.SUCCESS,
-    Status.UNKNOWN: Event.UNKNOWN,
-}
+_BUY = Side.BUY.value
+
+OWN_FAULTS = frozenset(
+    {
+        RejectReason.ACCOUNT_REFUSED,
+        RejectReason.BELOW_MINIMUM,
+        RejectReason.MARKET_CLOSED,
+        RejectReason.NOT_ENOUGH_BALANCE,
+        RejectReason.OFF_TICK,
+        RejectReason.WRONG_VERSION,
+    }
+)
+"""Refusals of what one account wanted: the venue works, so they count for the account alone."""
 
 log = structlog.get_logger(__name__)
 
 
-def answers_of(moves: Iterable[Move]) -> list[tuple[int, Event]]:
-    """What the venue answered to each order that was really sent, by the copy's id.
+def note_answer(breakers: Breakers, row: CopyTrade, outcome: Outcome) -> None:
+    """Tell of an answer in the moment it arrives, before anything is written: another order may be about to leave.
 
-    That nobody traded at the price is an answer as good as a fill: the venue works.
+    That nobody traded at the price is an answer as good as a fill: the venue works. An order that the venue did not
+    look at says nothing.
     """
-    found: list[tuple[int, Event]] = []
-    for move in moves:
-        if move.submitted_at is not None:
-            refused = move.refusal is not None and move.refusal.reason is Reason.REJECTED
-            found.append((move.row.pk, Event.FAILURE if refused else _ANSWERS.get(move.to, Event.SUCCESS)))
-    return found
+    if isinstance(outcome, NotTaken):
+        return
+    # Nearly every order of all comes through here: a fill or an order that stands is not looked at twice.
+    bad = None if isinstance(outcome, Filled | Resting) else bad_answer(row, outcome)
+    if bad is not None:
+        breakers.answers.note(bad)
+        return
+    breakers.answers.note_good(row.id, row.follower_id, mode=row.mode)
+    if isinstance(outcome, Filled):
+        note_price(breakers, row, outcome.fill.price_micros)
+    elif row.best_micros is not None and isinstance(outcome, Rejected):
+        note_price(breakers, row, row.best_micros)
+
+
+def bad_answer(row: CopyTrade, outcome: Outcome) -> Result | None:
+    """What is bad about an answer, for venue and account or the account alone; None when nothing is."""
+    if isinstance(outcome, Unknown):
+        return Result(row.id, row.follower_id, row.mode, Event.UNKNOWN)
+    if isinstance(outcome, Rejected) and outcome.reason is not RejectReason.NO_FILL:
+        return Result(row.id, row.follower_id, row.mode, Event.FAILURE, outcome.reason in OWN_FAULTS)
+    return None
+
+
+def note_price(breakers: Breakers, row: CopyTrade, price_micros: int) -> None:
+    """Tell whether a fill's price, or the book's best when nobody traded, was near the leader's."""
+    apart_bps = breakers.apart_bps
+    if apart_bps is None:
+        return
+    leader_micros, buy = row.leader_price_micros, row.side == _BUY
+    if off_price(price_micros, leader_micros, buy=buy, apart_bps=apart_bps, tick_micros=row.tick_micros):
+        breakers.prices.note(Result(row.id, row.follower_id, row.mode, Event.OFF_PRICE))
+    else:
+        breakers.prices.note_good(row.id, row.follower_id, mode=row.mode)
 
 
 async def tell_breakers(breakers: Breakers, moves: Sequence[Move]) -> None:
-    """Tell of moves that were taken: what the venue answered to sends, and what sells have realised."""
-    changed = breakers.note_answers(answers_of(moves)) if breakers.counts_answers else False
+    """Tell of moves that were taken: what fills have realised, and the prices of those that came without an answer."""
+    filled = [move for move in moves if move.fill]
+    for move in filled:
+        # What came as the answer to a send was counted then.
+        if move.fill is not None and move.submitted_at is None:
+            note_price(breakers, move.row, move.fill.price_micros)
     if breakers.counts_results:
-        sells = [move.row for move in moves if move.fill and move.row.side == Side.SELL.value]
-        changed |= await breakers.note_sells([(row.pk, row.follower_id) for row in sells])
-    if changed:
+        await breakers.note_fills(
+            [(move.row.pk, move.row.follower_id, move.row.mode, Side(move.row.side)) for move in filled]
+        )
+    breakers.void([move.row.pk for move in moves if move.to is Status.FAILED])
+    if breakers.unsaved:
         await breakers.save()
 
 
@@ -79,7 +123,7 @@ class OutcomeWriter:
         self._waiting: list[tuple[Move, asyncio.Future[bool]]] = []
         self._some = asyncio.Event()
         self.breakers = Breakers(database, clock)
-        """Told what the venue answered; wiring gives the engine's."""
+        """Told what the venue answered and what fills realised; wiring gives the engine's."""
 
     def record(self, move: Move) -> asyncio.Future[bool]:
         """Commit a move together with others, soon; the future says whether it changed its row."""
@@ -105,7 +149,6 @@ class OutcomeWriter:
             return 0
         try:
             moved = await self._commit([move for move, _done in taken])
-            # Before the lanes go on: a breaker that opens holds back the very next order.
             await tell_breakers(self.breakers, [move for move, _done in taken if move.row.pk in moved])
         except BaseException as error:
             for _move, done in taken:

@@ -16,17 +16,18 @@ from django.db import IntegrityError
 from copytrading.batches import Batch, Subscribers, Waiting, next_batch
 from copytrading.costs import NO_COSTS, Costs
 from copytrading.decide import SignalFacts
-from copytrading.deciding import Answer, Planner, decide_all, dry_plans
+from copytrading.deciding import Planner, decide_all
 from copytrading.facts import Gatherer
 from copytrading.held import Held
 from copytrading.metrics import StageTimes, Tallies
 from copytrading.operations.attempts import ATTEMPTS_MAX, begin_signals, count_try, drop_signals
 from copytrading.operations.decisions import Decision
 from copytrading.operations.prewrite import Prewrite, Written, prewrite
+from copytrading.quoting import Books, quotes_for
 from copytrading.sending import Sender
 from copytrading.shardlease import LeaseKeeper
-from execution.ports import Quote, QuoteSource
-from guardrails.intents import Reason, TradeIntent
+from copytrading.waiting_room import WaitingRoom
+from guardrails.intents import Reason
 from guardrails.stores.base import QueueStore, StoreDown
 from ledger.clock import Clock, Ids
 from ledger.db import Database
@@ -66,14 +67,14 @@ class Doors:
 
     database: Database
     queue: QueueStore
-    quotes: QuoteSource
+    books: Books
     clock: Clock
     ids: Ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Steps:
-    """The parts that the pipeline leads a batch through."""
+    """The parts that the pipeline leads a batch through; without a `room` every copy is sent at once."""
 
     gatherer: Gatherer
     planner: Planner
@@ -82,6 +83,7 @@ class Steps:
     stages: StageTimes
     tallies: Tallies
     costs: Costs = NO_COSTS
+    room: WaitingRoom | None = None
 
 
 class Pipeline:
@@ -191,10 +193,12 @@ class Pipeline:
         with stages.measure("guardrails"), costs.measure("decide"):
             answers = decide_all(batch.pairs, gathered)
         with stages.measure("pricing"):
-            quotes = await costs.steps("quote", self._quotes(answers))
+            quotes = await costs.steps("quote", quotes_for(answers, gathered, self._doors.books))
             with costs.measure("plan"):
                 decisions = steps.planner.plan_all(answers, gathered, quotes)
-            steps.sender.prove(dry_plans(decisions))
+            decisions = await steps.sender.prove(decisions)
+            if steps.room is not None:
+                decisions = await steps.room.hold_back(decisions, gathered)
         written_ms = self._doors.clock.monotonic_ms()
         with stages.measure("prewrite"):
             written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)
@@ -202,17 +206,6 @@ class Pipeline:
         with costs.measure("send"):
             steps.sender.start(written.reserved, written_ms=written_ms)
         return True
-
-    async def _quotes(self, answers: Sequence[Answer]) -> dict[tuple[int, int], Quote]:
-        """One book for each signal and token that somebody wants to copy."""
-        seen = (each.pair[0] for each in answers if isinstance(each.answer, TradeIntent))
-        wanted = {(signal.signal_id, signal.token_id): signal for signal in seen}
-        found: dict[tuple[int, int], Quote] = {}
-        for key, signal in wanted.items():
-            quote = await self._doors.quotes.quote(signal.token_id, around_micros=signal.price_micros)
-            if quote is not None:
-                found[key] = quote
-        return found
 
     async def _prewrite(self, batch: Batch, decisions: Sequence[Decision], *, now: datetime) -> Written:
         # The moment of the facts: budgets were chosen by its hour and day, and are given back by it.

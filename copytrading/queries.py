@@ -1,6 +1,6 @@
 """Reads of copy trading, returned as frozen values; one query each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -64,9 +64,12 @@ def _signal_facts(row: tuple[Any, ...]) -> SignalFacts:
     )
 
 
-def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Already]:
+def already_decided(
+    signals: Sequence[SignalFacts], *, before: Mapping[tuple[int, str], int] | None = None
+) -> dict[tuple[int, str], Already]:
     """What earlier parts of these groups made each config decide, by (config, group key).
 
+    `before` names copies by the same keys that are decided anew: they and what was decided after them is left out.
     What was skipped was not decided, unless it was put aside; what failed was, so that a later part does not
     buy it again, but it no longer counts. Shares taken from what was put aside belong to the group that did.
     """
@@ -75,15 +78,17 @@ def already_decided(signals: Sequence[SignalFacts]) -> dict[tuple[int, str], Alr
         return {}
     rows = CopyTrade.objects.filter(signal__group__key__in=keys).exclude(status=Status.SKIPPED, carried_micros=0)
     found: dict[tuple[int, str], Already] = {}
-    for config, key, size, carried, limit, status in rows.values_list(
-        "config_id", "signal__group__key", "size_micros", "carried_micros", "limit_micros", "status"
+    for pk, config, key, size, carried, limit, status in rows.values_list(
+        "pk", "config_id", "signal__group__key", "size_micros", "carried_micros", "limit_micros", "status"
     ):
-        before = found.get((config, key), NOTHING_YET)
+        if before and pk >= before.get((config, key), pk + 1):
+            continue
+        known = found.get((config, key), NOTHING_YET)
         own = carried if status == Status.SKIPPED else size + carried
         found[config, key] = Already(
-            size_micros=Micros(before.size_micros + own),
-            cost_micros=Micros(before.cost_micros + cost_up(own, limit)),
-            counted=before.counted or status not in (Status.FAILED, Status.SKIPPED),
+            size_micros=Micros(known.size_micros + own),
+            cost_micros=Micros(known.cost_micros + cost_up(own, limit)),
+            counted=known.counted or status not in (Status.FAILED, Status.SKIPPED),
         )
     return found
 
@@ -181,10 +186,11 @@ def earlier_open_ids(sells: Sequence[SignalFacts]) -> set[int]:
     return {pk for pk, leader, condition in found if pk < newest.get((leader, condition), 0)}
 
 
-def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime) -> frozenset[int]:
+def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime, waited: bool = False) -> frozenset[int]:
     """Those of these buys after which, by the time of trading, the leader sold of the same, and that was heard first.
 
-    Sales detected before `since` are not looked at; no buy, no query.
+    Of buys that `waited` the sale may have been heard since. Sales detected before `since` are not looked at; no buy,
+    no query.
     """
     buys = [each for each in signals if each.side is Side.BUY and each.only_config is None]
     if not buys:
@@ -201,7 +207,9 @@ def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime) -> frozen
         buy.signal_id
         for buy in buys
         for leader, token, pk, traded_at in sales
-        if (leader, token) == (buy.leader_id, buy.token_id) and pk < buy.signal_id and traded_at > buy.traded_at
+        if (leader, token) == (buy.leader_id, buy.token_id)
+        and (waited or pk < buy.signal_id)
+        and traded_at > buy.traded_at
     )
 
 
@@ -256,12 +264,16 @@ def heard_transactions(source: str, *, since: datetime) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Due:
-    """Which orders rescue asks about now: of its shard, open since before a moment, at most so many of each kind."""
+    """Which orders rescue asks about now: of its shard, open since before a moment, at most so many of each kind.
+
+    `modes` are those whose venue can be asked.
+    """
 
     open_since: datetime
     now: datetime
     limit: int
     shard: Shard
+    modes: frozenset[str]
 
 
 def to_rescue(due: Due) -> list[CopyTrade]:
@@ -269,13 +281,13 @@ def to_rescue(due: Due) -> list[CopyTrade]:
 
     Those asked about longest ago come first, so that many cannot starve the rest.
     """
-    rows = CopyTrade.objects.all()
+    rows = CopyTrade.objects.filter(mode__in=due.modes)
     leaders = due.shard.leader_ids()
     if leaders is not None:
         rows = rows.filter(leader_id__in=leaders)
-    stuck = rows.filter(
-        status__in=[Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED], decided_at__lt=due.open_since
-    ).exclude(next_retry_at__gt=due.now)
+    open_states = Q(status__in=[Status.UNKNOWN, Status.LIVE, Status.MATCHED])
+    unanswered = Q(status=Status.PENDING, decided_at__lt=due.open_since)
+    stuck = rows.filter(open_states | unanswered).exclude(next_retry_at__gt=due.now)
     watched = rows.filter(status=Status.FAILED, next_retry_at__lte=due.now)
     oldest_first = stuck.order_by(F("next_retry_at").asc(nulls_first=True), "id")
     return [*oldest_first[: due.limit], *watched.order_by("next_retry_at")[: due.limit]]

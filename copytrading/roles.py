@@ -19,12 +19,17 @@ OWN_PERMISSIONS: Mapping[str, tuple[str, str]] = {
     "copytrading.retry_exit": ("standing", "Can let a waiting exit be tried now"),
     "copytrading.start_again": ("standing", "Can let a stopped config copy again"),
     "copytrading.reverse_fill": ("copytrade", "Can reverse a fill that was undone"),
+    "execution.stop_account": ("tradingaccount", "Can stop a trading account"),
+    "execution.start_account": ("tradingaccount", "Can let a stopped trading account trade again"),
     "ledger.retry_reimbursement": ("reimbursementledger", "Can let a waiting reimbursement be tried now"),
     "ledger.retry_debt": ("debt", "Can let a waiting debt be tried now"),
 }
 """Permissions for what is neither adding, changing nor deleting a row: the model that each belongs to, and its name."""
 
-PAUSE = frozenset({"guardrails.add_switch", "guardrails.change_switch"})
+UNSEEN = frozenset({"execution.Secret"})
+"""Rows that nobody looks at, whatever the role."""
+
+PAUSE = frozenset({"guardrails.add_switch", "guardrails.change_switch", "execution.stop_account"})
 RETRY = frozenset(
     {"copytrading.retry_signal", "copytrading.retry_exit", "ledger.retry_reimbursement", "ledger.retry_debt"}
 )
@@ -41,6 +46,8 @@ RISK = frozenset(
         "copytrading.change_leader",
         "copytrading.change_follower",
         "execution.change_market",
+        "execution.change_tradingaccount",
+        "execution.start_account",
     }
 )
 
@@ -57,7 +64,10 @@ ROLES: Mapping[str, frozenset[str]] = {
 def permissions_of(role: str) -> frozenset[str]:
     """Every permission of a role, looking included, as `app.codename`."""
     looking = {
-        f"{app}.view_{model._meta.model_name}" for app in APPS for model in installed.get_app_config(app).get_models()
+        f"{app}.view_{model._meta.model_name}"
+        for app in APPS
+        for model in installed.get_app_config(app).get_models()
+        if model._meta.label not in UNSEEN
     }
     return ROLES[role] | looking
 

@@ -6,40 +6,71 @@ under way so that a sell can wait for what was bought before it.
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
 from copytrading.costs import NO_COSTS, Costs
 from copytrading.gate import Gate
 from copytrading.metrics import IN_FLIGHT_ORDERS, StageTimes, Tallies
+from copytrading.models import CopyTrade
+from copytrading.operations.decisions import Decision
 from copytrading.operations.outcomes import Move
 from copytrading.operations.prewrite import Reserved
-from copytrading.outcomes import OutcomeWriter
+from copytrading.outcomes import OutcomeWriter, note_answer
 from copytrading.states import Actor, Status
 from execution.orders import OrderPlan
-from execution.ports import Filled, Outcome, Rejected, RejectReason, Resting, Venue
-from guardrails.intents import Reason, Refusal
+from execution.ports import (
+    Filled,
+    HoldUp,
+    NotTaken,
+    OrderRef,
+    Outcome,
+    Rejected,
+    RejectReason,
+    Resting,
+    SignerRefused,
+    Venue,
+)
+from guardrails.intents import Reason, Refusal, TradeIntent
 from ledger.clock import Clock
+from ledger.units import Micros, Side
 
-Sign = Callable[[OrderPlan], bytes]
-"""Signs a plan with the right key; made by wiring, the only place that reaches the signer."""
+Sign = Callable[[OrderPlan], Awaitable[bytes]]
+"""Signs a plan with the right key; made by wiring, the only place that reaches the signer. Raises SignerRefused."""
 
 ASK_AFTER = timedelta(seconds=1)
 """An order whose answer was lost is asked about this soon, by its hash."""
 
 
+SUBJECT_MAX = 80
+"""Letters of a foreign sentence kept with a reason."""
+
+_HELD_UP = {HoldUp.RATE_LIMITED: Reason.RATE_LIMITED, HoldUp.UNAVAILABLE: Reason.VENUE_UNAVAILABLE}
+
+FRESH_FOR_S = 60
+"""What the venue did not take is sent again for so long after the leader's trade, unless the settings say otherwise."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SendDoors:
-    """The outside as the sender reaches it."""
+class Route:
+    """Where the orders of one mode go, and who signs them."""
 
     venue: Venue
     sign: Sign
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendDoors:
+    """The outside as the sender reaches it; `routes` by the follower's mode, `fresh_s` after the leader's trade."""
+
+    routes: Mapping[str, Route]
     gate: Gate
     writer: OutcomeWriter
     clock: Clock
     costs: Costs = NO_COSTS
+    fresh_s: int = FRESH_FOR_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +94,7 @@ class Sender:
         self._lanes: dict[int, deque[_Order]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: Counter[str] = Counter()
+        self._in_hand: set[int] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -71,10 +103,25 @@ class Sender:
         """Orders started and not yet recorded."""
         return self._in_flight
 
-    def prove(self, plans: Iterable[OrderPlan]) -> None:
-        """Sign the orders of dry runs and let the signatures go: it shows that they could have been sent."""
-        for plan in plans:
-            self._doors.sign(plan)
+    def holds(self, trade_id: int) -> bool:
+        """Whether this copy's order is under way here: in its lane, with the venue, or waiting to be recorded."""
+        return trade_id in self._in_hand
+
+    async def prove(self, decisions: Iterable[Decision]) -> list[Decision]:
+        """The decisions, the orders of dry runs signed and the signatures let go: so they could have been sent.
+
+        One that could not says so beside DRY_RUN.
+        """
+        return [await self._proved(each) if each.plan is not None and each.refusals else each for each in decisions]
+
+    async def _proved(self, decision: Decision) -> Decision:
+        assert decision.plan is not None
+        try:
+            await self._doors.routes[decision.config.mode].sign(decision.plan)
+        except SignerRefused as refused:
+            why = Refusal(Reason.NOT_SIGNED, subject=str(refused)[:SUBJECT_MAX])
+            return replace(decision, refusals=(*decision.refusals, why))
+        return decision
 
     async def settled(self, conditions: Iterable[str]) -> None:
         """Wait until no order in these markets is under way."""
@@ -93,6 +140,7 @@ class Sender:
         self._doors.gate.forget()
         for each in reserved:
             self._open[each.decision.signal.condition_id] += 1
+            self._in_hand.add(each.trade_id)
             lane = self._lanes.get(each.row.follower_id)
             if lane is None:
                 lane = self._lanes[each.row.follower_id] = deque()
@@ -145,6 +193,7 @@ class Sender:
 
     def _finish(self, reserved: Reserved) -> None:
         condition = reserved.decision.signal.condition_id
+        self._in_hand.discard(reserved.trade_id)
         self._open[condition] -= 1
         if not self._open[condition]:
             del self._open[condition]
@@ -153,20 +202,36 @@ class Sender:
         self._changed.set()
 
     async def _send(self, reserved: Reserved, *, written_ms: float) -> Move | None:
-        intent = reserved.decision.intent
-        assert intent is not None
-        stop = await self._doors.gate.check(intent, trade_id=reserved.trade_id, written_ms=written_ms)
-        if stop is not None:
-            return _failed(reserved, stop.refusal) if stop.refusal else None
-        began_ms, submitted_at = self._doors.clock.monotonic_ms(), self._doors.clock.now()
-        with self._doors.costs.measure("sign"):
-            signature = self._doors.sign(reserved.plan)
-        outcome = await self._doors.venue.submit(reserved.plan, signature)
-        self._stages.add("execution", self._doors.clock.monotonic_ms() - began_ms)
-        return self._move(reserved, outcome, submitted_at=submitted_at)
+        clock, route = self._doors.clock, self._doors.routes[reserved.row.mode]
+        while True:
+            try:
+                with self._doors.costs.measure("sign"):
+                    signing = route.sign(reserved.plan)
+                signature = await signing
+            except SignerRefused as refused:
+                return _failed(reserved, Refusal(Reason.NOT_SIGNED, subject=str(refused)[:SUBJECT_MAX]))
+            # Signed first: nothing lies between the last look at pauses, breakers and lease and the bytes' leaving.
+            stop = await self._doors.gate.check(
+                _intent(reserved), trade_id=reserved.trade_id, mode=reserved.row.mode, written_ms=written_ms
+            )
+            if stop is not None:
+                return _failed(reserved, stop.refusal) if stop.refusal else None
+            began_ms, submitted_at = clock.monotonic_ms(), clock.now()
+            outcome = await route.venue.submit(reserved.plan, signature, follower_id=reserved.row.follower_id)
+            self._stages.add("execution", clock.monotonic_ms() - began_ms)
+            note_answer(self._doors.writer.breakers, reserved.row, outcome)
+            if not isinstance(outcome, NotTaken):
+                return self._move(reserved, outcome, submitted_at=submitted_at)
+            again_at = clock.now() + timedelta(seconds=outcome.wait_s)
+            if again_at > reserved.decision.signal.traded_at + timedelta(seconds=self._doors.fresh_s):
+                return _failed(reserved, Refusal(_HELD_UP[outcome.why], subject=outcome.detail[:SUBJECT_MAX]))
+            await clock.sleep(outcome.wait_s)
+            # The order itself bounds its price; the lease and the switches are looked at anew.
+            written_ms = clock.monotonic_ms()
 
     def _move(self, reserved: Reserved, outcome: Outcome, *, submitted_at: datetime) -> Move:
         refusal = refusal_of(outcome) if isinstance(outcome, Rejected) else None
+        now = self._doors.clock.now()
         return Move(
             row=reserved.row,
             to=status_of(outcome),
@@ -174,8 +239,10 @@ class Sender:
             fill=outcome.fill if isinstance(outcome, Filled) else None,
             refusal=refusal,
             submitted_at=submitted_at,
-            executor=self._doors.venue.name,
-            next_retry_at=self._doors.clock.now() + ASK_AFTER,
+            answered_at=now,
+            matched_micros=outcome.matched_micros if isinstance(outcome, Resting) else 0,
+            executor=self._doors.routes[reserved.row.mode].venue.name,
+            next_retry_at=now + ASK_AFTER,
         )
 
     def _count(self, move: Move) -> None:
@@ -200,6 +267,25 @@ def status_of(outcome: Outcome) -> Status:
 def refusal_of(outcome: Rejected) -> Refusal:
     """A venue's definite no as a reason; all but "nothing crossed" are rejections."""
     return Refusal(Reason.NO_FILL if outcome.reason is RejectReason.NO_FILL else Reason.REJECTED)
+
+
+def order_ref(row: CopyTrade) -> OrderRef:
+    """A row's order as a venue can be asked about it; only of a row that has one."""
+    assert row.order_hash is not None
+    return OrderRef(
+        order_hash=row.order_hash,
+        follower_id=row.follower_id,
+        token_id=row.token_id,
+        condition_id=row.condition_id,
+        side=Side(row.side),
+        size_micros=Micros(row.size_micros),
+        since=row.decided_at,
+    )
+
+
+def _intent(reserved: Reserved) -> TradeIntent:
+    assert reserved.decision.intent is not None
+    return reserved.decision.intent
 
 
 def _failed(reserved: Reserved, refusal: Refusal) -> Move:

@@ -42,6 +42,19 @@ DECIDE_TENTHS, SEND_TENTHS = 6, 9
 log = structlog.get_logger(__name__)
 
 
+class Service(Protocol):
+    """Something that runs beside the rest until it is told to stop."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the log, unlike any other's."""
+        ...
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until stopped."""
+        ...
+
+
 class Source(Protocol):
     """A feed of leader actions; returns when it has ended or was told to stop."""
 
@@ -57,7 +70,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """Everything one shard runs on, put together by wiring."""
+    """Everything one shard runs on, put together by wiring.
+
+    `deciding` also hand orders to the sender, and stop with the pipeline; `following` look after what was sent and
+    whose it is, and stop after the last send.
+    """
 
     clock: Clock
     database: ClosableDatabase
@@ -78,6 +95,8 @@ class Engine:
     stages: StageTimes
     tallies: Tallies
     costs: Costs = NO_COSTS
+    deciding: tuple[Service, ...] = ()
+    following: tuple[Service, ...] = ()
 
 
 class Supervisor:
@@ -153,7 +172,9 @@ class Supervisor:
     def _start_all(self, group: asyncio.TaskGroup, source: Source) -> None:
         engine = self._engine
         trading = (engine.rescue, engine.pipeline, engine.sweeper, engine.shedder, engine.stopper)
-        for service in (engine.lease, engine.writer, engine.reporter, engine.breakers, engine.configs, *trading):
+        watching = (engine.lease, engine.writer, engine.reporter, engine.breakers, engine.configs)
+        services: tuple[Service, ...] = (*watching, *engine.following, *trading, *engine.deciding)
+        for service in services:
             self._start(group, service.name, service.run)
         self._start(group, "intake", engine.intake.run)
         self._start(group, "source", source.run)
@@ -176,9 +197,12 @@ class Supervisor:
         for name in ("source", "intake"):
             await self._end(name)
         drained = await self._drain(stop, bound_ms, began_ms=began_ms)
-        for name in ("stopper", "sweeper", "shedder", "pipeline", "rescue"):
+        engine = self._engine
+        for name in ("stopper", "sweeper", "shedder", *(each.name for each in engine.deciding), "pipeline"):
             await self._end(name)
         await self._finish_sends(bound_ms, began_ms=began_ms)
+        for name in ("rescue", *(each.name for each in engine.following)):
+            await self._end(name)
         for name in ("outcomes", "breakers", "configs", "reporter", "lease"):
             await self._end(name)
         return drained

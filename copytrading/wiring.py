@@ -2,7 +2,8 @@
 
 import os
 import platform
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from django.conf import settings
 from django.db import connection
@@ -11,27 +12,32 @@ from copytrading.breaker_watch import Breakers
 from copytrading.config_index import ConfigIndex
 from copytrading.costs import NO_COSTS, Costs, MeasuredDatabase, MeasuredVenue
 from copytrading.deciding import Planner
-from copytrading.facts import GatherDoors, Gatherer, MarketsReady
+from copytrading.facts import ON_THE_VENUE, GatherDoors, Gatherer, MarketsReady, VenueFunds
 from copytrading.gate import Gate
 from copytrading.held_database import HeldDatabase
 from copytrading.intake import Intake
 from copytrading.metrics import StageTimes, Tallies
+from copytrading.models import Follower
 from copytrading.outcomes import OutcomeWriter
 from copytrading.pipeline import Doors, Pipeline, PipelineSettings, Steps
 from copytrading.queries import Shard
+from copytrading.quoting import Books
 from copytrading.reporter import Reporter
 from copytrading.rescue import Rescue, RescueDoors
-from copytrading.sending import SendDoors, Sender
+from copytrading.sending import Route, SendDoors, Sender
 from copytrading.shardlease import Claim, LeaseKeeper
 from copytrading.shedder import Shedder
 from copytrading.signalqueue import SignalQueue, SignalQueueSettings
 from copytrading.stopper import Stopper
-from copytrading.supervisor import Engine, Supervisor
+from copytrading.supervisor import Engine, Service, Supervisor
 from copytrading.sweeper import Sweeper
+from copytrading.tracking.waiting import Waiting
+from copytrading.waiting_room import OrderRates, WaitingRoom
+from copytrading.wiring_books import VENUE
+from copytrading.wiring_breakers import breaker_terms
 from copytrading.wiring_choices import (
     Choices,
     book_shape,
-    breaker_terms,
     commission_tiers,
     index_terms,
     intake_settings,
@@ -42,7 +48,7 @@ from copytrading.wiring_choices import (
 )
 from execution.orders import OrderPlan
 from execution.ports import Venue
-from execution.quotes import AroundLeader, KnownQuotes
+from execution.quotes import AroundLeader, KnownQuotes, LiveBooks
 from execution.signing import LocalSigner, address_of, sign_order
 from execution.terms import KnownTerms
 from execution.venues.paper import PaperDoors, PaperVenue
@@ -62,10 +68,20 @@ RECLAIM_MS = 30_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeDoors:
+    """The way of real money: where orders go and who signs them, what accounts have, and the venue's limits."""
+
+    route: Route
+    funds: VenueFunds
+    rates: OrderRates
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EngineDoors:
     """The outside of an engine; tests and simulations give their own. `venue` None is the paper venue.
 
-    `markets` is asked for what is unknown of a market before it is decided; None: rows are all there is.
+    `markets` is asked for what is unknown of a market before it is decided; None: rows are all there is. `books` are
+    the venue's own, for real orders and for paper followers who want them. Without `exchange` nobody trades on it.
     """
 
     clock: Clock
@@ -75,6 +91,8 @@ class EngineDoors:
     stores: Stores
     venue: Venue | None = None
     markets: MarketsReady | None = None
+    books: LiveBooks | None = None
+    exchange: ExchangeDoors | None = None
 
 
 def build_stores(clock: Clock, *, shard: int, of: int) -> Stores:
@@ -124,7 +142,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     # A process that stands by for a shard may lose it, and wake up without it: its services then write nothing more.
     mine = HeldDatabase(database, core.lease.held) if choices.stands_by else database
     queue = _signal_queue(choices, doors, core, database=mine)
-    pipeline = _pipeline(choices, doors, core, queue=queue)
+    pipeline, waiting = _pipeline(choices, doors, core, queue=queue)
     shedder = Shedder(mine, clock, shard=core.lease.shard, settings=shed_settings(choices), queue=queue)
     shedder.fan_outs = [pipeline]
     reporter = _reporter(choices, doors, core, queue=queue, shedder=shedder)
@@ -145,7 +163,12 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         stopper=Stopper(mine, queue, clock, quotes=core.quotes, shard=core.lease.shard),
         rescue=Rescue(
             RescueDoors(
-                database=database, venue=core.venue, clock=clock, breakers=core.breakers, tiers=commission_tiers()
+                database=database,
+                routes=core.routes,
+                clock=clock,
+                breakers=core.breakers,
+                tiers=commission_tiers(),
+                in_hand=core.sender.holds,
             ),
             ids=doors.ids,
             lease=core.lease,
@@ -156,6 +179,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         stages=core.stages,
         tallies=core.tallies,
         costs=choices.costs,
+        deciding=waiting,
     )
 
 
@@ -168,7 +192,7 @@ class _Core:
     tallies: Tallies
     terms: KnownTerms
     quotes: KnownQuotes
-    venue: Venue
+    routes: Mapping[str, Route]
     lease: LeaseKeeper
     breakers: Breakers
     writer: OutcomeWriter
@@ -180,9 +204,13 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     clock, database = doors.clock, doors.database
     worker = f"{platform.node()}:{os.getpid()}"
     stages, tallies, terms = StageTimes(clock), Tallies(), KnownTerms()
-    quotes = choices.quotes or AroundLeader(clock, lambda token: terms.of(token).tick_micros, shape=book_shape(choices))
+    quotes = choices.quotes or _paper_books(choices, doors, terms)
     paper = PaperDoors(quotes=quotes, terms_of=terms.of, clock=clock, randomness=doors.randomness)
     venue = doors.venue or PaperVenue("paper", paper, config=paper_config(latency=choices.venue_latency))
+    routes = {Follower.Mode.PAPER.value: Route(venue=_measured_venue(venue, choices.costs), sign=_paper_sign)}
+    if doors.exchange is not None:
+        real = doors.exchange.route
+        routes[ON_THE_VENUE] = Route(venue=_measured_venue(real.venue, choices.costs), sign=real.sign)
     claim = Claim(
         shard=Shard(choices.shard, choices.of),
         holder=f"{worker}:{doors.ids.token()[:8]}",
@@ -193,18 +221,19 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     lease = LeaseKeeper(database, clock, claim)
     flush_ms = settings.COPY_TRADING_OUTCOME_FLUSH_MS
     tiers = commission_tiers()
-    breakers = Breakers(database, clock, terms=breaker_terms())
+    venues = {mode: route.venue.name for mode, route in routes.items()}
+    breakers = Breakers(database, clock, terms=breaker_terms(), venues=venues)
     writer = OutcomeWriter(database, clock, stages=stages, flush_ms=flush_ms, costs=choices.costs, tiers=tiers)
     writer.breakers = breakers
     gate = Gate(database, clock, lease=lease, breakers=breakers)
     sender = Sender(
         SendDoors(
-            venue=_measured_venue(venue, choices.costs),
-            sign=_paper_sign,
+            routes=routes,
             gate=gate,
             writer=writer,
             clock=clock,
             costs=choices.costs,
+            fresh_s=settings.COPY_TRADING_STALE_AFTER_S,
         ),
         stages=stages,
         tallies=tallies,
@@ -216,7 +245,7 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
         tallies=tallies,
         terms=terms,
         quotes=quotes,
-        venue=venue,
+        routes=routes,
         lease=lease,
         breakers=breakers,
         writer=writer,
@@ -225,13 +254,23 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     )
 
 
+def _paper_books(choices: Choices, doors: EngineDoors, terms: KnownTerms) -> KnownQuotes:
+    if doors.books is not None and settings.PAPER_BOOKS == VENUE:
+        return doors.books
+    return AroundLeader(doors.clock, lambda token: terms.of(token).tick_micros, shape=book_shape(choices))
+
+
 def _signal_queue(choices: Choices, doors: EngineDoors, core: _Core, *, database: Database) -> SignalQueue:
     queue_max = settings.SUPERVISOR_QUEUE_MAX_SIZE
     bounds = SignalQueueSettings(queue_max=queue_max, reclaim_ms=RECLAIM_MS, patient=not choices.live)
     return SignalQueue(doors.stores.queue, database, doors.clock, shard=core.lease.shard, settings=bounds)
 
 
-def _pipeline(choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue) -> Pipeline:
+def _pipeline(
+    choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue
+) -> tuple[Pipeline, tuple[Service, ...]]:
+    """The pipeline, and what decides copies that had to wait, where some may."""
+    exchange = doors.exchange
     gatherer = Gatherer(
         GatherDoors(
             database=doors.database,
@@ -240,8 +279,9 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core, *, queue: Signa
             breakers=core.breakers,
             index=core.configs,
             ready=doors.markets,
+            funds=exchange.funds if exchange else None,
         ),
-        operator=choices.operator or operator_bounds(choices),
+        operator=replace(choices.operator or operator_bounds(choices), real_trading=exchange is not None),
         cache_ms=settings.COPY_TRADING_MARKET_CACHE_MS,
     )
     steps = Steps(
@@ -252,19 +292,29 @@ def _pipeline(choices: Choices, doors: EngineDoors, core: _Core, *, queue: Signa
         stages=core.stages,
         tallies=core.tallies,
         costs=choices.costs,
+        room=_waiting_room(doors, exchange.rates) if exchange else None,
     )
-    return Pipeline(
-        Doors(database=doors.database, queue=queue, quotes=core.quotes, clock=doors.clock, ids=doors.ids),
-        steps,
-        settings=PipelineSettings(
-            # A batch is sent together: one beyond the bound on copies under way would pass it.
-            batch_copies=min(settings.COPY_TRADING_BATCH_COPIES, settings.SUPERVISOR_WORKER_POOL_SIZE),
-            fan_out_max=settings.SUPERVISOR_FAN_OUT_COUNT,
-            attempts_max=settings.SUPERVISOR_DEAD_LETTER_COUNT,
-            expire_after_s=settings.COPY_TRADING_EXPIRE_AFTER_S,
-            worker=core.worker,
-        ),
+    outside = Doors(
+        database=doors.database,
+        queue=queue,
+        books=Books(paper=core.quotes, live=doors.books),
+        clock=doors.clock,
+        ids=doors.ids,
     )
+    bounds = PipelineSettings(
+        # A batch is sent together: one beyond the bound on copies under way would pass it.
+        batch_copies=min(settings.COPY_TRADING_BATCH_COPIES, settings.SUPERVISOR_WORKER_POOL_SIZE),
+        fan_out_max=settings.SUPERVISOR_FAN_OUT_COUNT,
+        attempts_max=settings.SUPERVISOR_DEAD_LETTER_COUNT,
+        expire_after_s=settings.COPY_TRADING_EXPIRE_AFTER_S,
+        worker=core.worker,
+    )
+    waiting = (Waiting(outside, steps, settings=bounds),) if steps.room is not None else ()
+    return Pipeline(outside, steps, settings=bounds), waiting
+
+
+def _waiting_room(doors: EngineDoors, rates: OrderRates) -> WaitingRoom:
+    return WaitingRoom(doors.database, doors.clock, rates=rates, fresh_s=settings.COPY_TRADING_STALE_AFTER_S)
 
 
 def _reporter(choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue, shedder: Shedder) -> Reporter:
@@ -307,5 +357,5 @@ PAPER_WALLET = address_of(PAPER_KEY)
 _paper_signer = LocalSigner({PAPER_WALLET: PAPER_KEY})
 
 
-def _paper_sign(plan: OrderPlan) -> bytes:
+async def _paper_sign(plan: OrderPlan) -> bytes:
     return sign_order(_paper_signer, plan, wallet=PAPER_WALLET)

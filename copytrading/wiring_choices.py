@@ -16,7 +16,6 @@ from copytrading.shedding import ShedBounds
 from execution.books import BookShape
 from execution.quotes import KnownQuotes
 from execution.venues.paper import PaperConfig
-from guardrails.breakers import BreakerTerms, Kind
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Limits
 from ledger.commissions import Tiers, TiersError, parse_tiers
@@ -108,28 +107,6 @@ def commission_tiers() -> Tiers:
         return parse_tiers(settings.COMMISSION_TIERS)
     except TiersError as error:
         raise ImproperlyConfigured(f"COMMISSION_TIERS: {error}") from None
-
-
-def breaker_terms() -> tuple[BreakerTerms, ...]:
-    """The circuit breakers that the settings ask for; 0 is no such breaker. Raises ImproperlyConfigured."""
-    rates = ((Kind.FAILURE_RATE, settings.BREAKER_REJECTED_BPS), (Kind.UNKNOWN_RATE, settings.BREAKER_UNKNOWN_BPS))
-    comes_back = {
-        "cooldown_s": settings.BREAKER_COOLDOWN_S,
-        "cooldown_max_s": settings.BREAKER_COOLDOWN_MAX_S,
-        "probes": settings.BREAKER_PROBES_COUNT,
-    }
-    least, window, losses = (getattr(settings, f"BREAKER_{n}_COUNT") for n in ("LEAST", "WINDOW", "LOSSES"))
-    try:
-        found = [
-            BreakerTerms(kind=kind, open_bps=bps, least=least, window=window, **comes_back)
-            for kind, bps in rates
-            if bps
-        ]
-        if losses:
-            found.append(BreakerTerms(kind=Kind.CONSECUTIVE_LOSSES, least=losses, **comes_back))
-    except ValueError as error:
-        raise ImproperlyConfigured(f"The settings BREAKER_* do not fit together: {error}") from None
-    return tuple(found)
 
 
 def _period_bounds(scope: str) -> PeriodBounds:

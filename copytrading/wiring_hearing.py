@@ -17,6 +17,7 @@ from copytrading.queries import cursors_of
 from copytrading.signals import ACTIVITY_ORDERS_MATCHED, ACTIVITY_TRADES, CHAIN_LOGS, DATA_API, MEMPOOL
 from copytrading.sources.activity import ActivityDoors, ActivitySource
 from copytrading.sources.block_chain import read_cursor
+from copytrading.sources.book_watch import BookWatch, BookWatchDoors
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
 from copytrading.sources.chain_logs import ChainLogs
 from copytrading.sources.leaders import HeardLeaders
@@ -29,10 +30,10 @@ from copytrading.sources.mempool import Mempool, MempoolDoors, MempoolSettings
 from copytrading.sources.polling import PollingSettings, PollingSource
 from copytrading.sources.polls import PollPace
 from copytrading.sources.stats import SourceStats
-from copytrading.supervisor import Engine, Source, Supervisor
+from copytrading.supervisor import Engine, Source
 from copytrading.tokens import PlayedTokens
-from copytrading.wiring import EngineDoors, build_engine, build_shared_stores, real_doors
-from copytrading.wiring_choices import Choices
+from copytrading.wiring import EngineDoors, build_shared_stores
+from copytrading.wiring_books import VenueBooks, book_allowance, build_books
 from execution.data_api import DataApi
 from execution.deployments import CONTRACTS, Deployment, DeploymentError, deployment_on
 from execution.directory import DirectoryDoors, DirectorySettings, MarketDirectory
@@ -42,7 +43,7 @@ from execution.http import Http, SharedHttp
 from execution.limits import Allowance, HostLimits, LimitSettings, data_api_allowances
 from execution.rpc import Rpc, RpcSettings, read_urls
 from execution.sockets import Sockets, WebSockets
-from guardrails.stores.base import CounterStore
+from guardrails.stores.base import CounterStore, Stores
 from ledger.system import SystemClock
 
 Gauges = Callable[[], Awaitable[dict[str, int]]]
@@ -57,27 +58,27 @@ RECENT = timedelta(days=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
-    """What the live sources ask over the network with."""
+    """What the live sources ask over the network with; `books` where somebody is priced on those of the venue."""
 
     http: Http
     sockets: Sockets
     api: DataApi
     directory: MarketDirectory
+    books: VenueBooks | None = None
+    shared: Stores | None = None
+
+    def doors_for_engine(self, doors: EngineDoors) -> EngineDoors:
+        """The doors, and what the network adds to them."""
+        return replace(doors, markets=self.directory, books=self.books.books if self.books else None)
 
     async def close(self) -> None:
         """Let go of all connections."""
+        if self.books is not None:
+            await self.books.books.close()
         await self.directory.close()
         await self.http.close()
-
-
-def build_live_supervisor(choices: Choices) -> tuple[Engine, Supervisor, Hearing]:
-    """An engine on the real doors, the supervisor that runs it, and the live sources. Raises ImproperlyConfigured."""
-    doors = real_doors(choices)
-    network = build_network(doors, shards=choices.of)
-    engine = build_engine(choices, replace(doors, markets=network.directory))
-    supervisor = Supervisor(engine, drain_ms=settings.COPY_TRADING_DRAIN_MS)
-    supervisor.let_go = network.close
-    return engine, supervisor, build_hearing(engine, network, doors)
+        if self.shared is not None:
+            await self.shared.close()
 
 
 def build_network(doors: EngineDoors, *, shards: int, http: Http | None = None) -> Network:
@@ -85,7 +86,7 @@ def build_network(doors: EngineDoors, *, shards: int, http: Http | None = None) 
     http = http or SharedHttp()
     limits = _Limits(doors, shards=shards)
     of_gamma = limits.of_host("gamma", (Allowance(kind=GAMMA, requests=settings.GAMMA_MARKETS_COUNT),))
-    of_clob = limits.of_host("clob", (Allowance(kind=CLOB, requests=settings.CLOB_MARKETS_COUNT),))
+    of_clob = limits.of_host("clob", (Allowance(kind=CLOB, requests=settings.CLOB_MARKETS_COUNT), book_allowance()))
     gamma = Host(http, of_gamma, base_url=settings.GAMMA_URL)
     clob = Host(http, of_clob, base_url=settings.CLOB_URL)
     allowances = data_api_allowances(
@@ -102,6 +103,8 @@ def build_network(doors: EngineDoors, *, shards: int, http: Http | None = None) 
             DirectoryDoors(client=GammaClient(gamma=gamma, clob=clob), database=doors.database, clock=doors.clock),
             DirectorySettings(markets_max=settings.MARKETS_CACHED_COUNT, fresh_s=settings.MARKETS_FRESH_S),
         ),
+        books=build_books(http, of_clob, doors.clock),
+        shared=limits.shared,
     )
 
 
@@ -131,9 +134,8 @@ class _Limits:
 
     def __init__(self, doors: EngineDoors, *, shards: int) -> None:
         self._doors, self._shards = doors, shards
-        self._counters: CounterStore | None = None
-        if settings.REDIS_URL:
-            self._counters = build_shared_stores(doors.clock).counters
+        self.shared: Stores | None = build_shared_stores(doors.clock) if settings.REDIS_URL else None
+        self._counters: CounterStore | None = self.shared.counters if self.shared else None
 
     def of_host(self, host: str, allowances: Sequence[Allowance]) -> HostLimits:
         terms = LimitSettings(
@@ -210,7 +212,7 @@ class _Parts:
             )
             self._stream_watch = self._watch(activity, matched, poller)
             found += [activity, self._stream_watch]
-        if settings.COPY_TRADING_ENABLE_MARKET_EVENTS:
+        if settings.COPY_TRADING_ENABLE_MARKET_EVENTS or self._network.books is not None:
             found += self._market_events()
         return found
 
@@ -307,8 +309,17 @@ class _Parts:
             tokens=played,
             news=news,
             stats=self._counted(MARKET_EVENTS),
+            books=self._network.books.books.streamed if self._network.books else None,
         )
-        return [played, MarketEvents(doors, MarketEventsSettings(url=settings.COPY_TRADING_MARKET_WS_URL))]
+        channel = MarketEvents(doors, MarketEventsSettings(url=settings.COPY_TRADING_MARKET_WS_URL))
+        return [played, channel, *self._book_watch(channel)]
+
+    def _book_watch(self, channel: MarketEvents) -> list[Source]:
+        found = self._network.books
+        if found is None:
+            return []
+        doors = BookWatchDoors(books=found.books, asked=found.asked, channel=channel, clock=self._engine.clock)
+        return [BookWatch(doors, compare_s=settings.COPY_TRADING_BOOK_COMPARE_S)]
 
     def _chain_settings(self, pushed: tuple[str, ...]) -> ChainSettings:
         shard = self._engine.lease.shard

@@ -1,7 +1,7 @@
 """Order books as values: how a limit order meets one, how one is read, and how one is made up. Pure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ledger.units import BPS, ONE, AmountError, Micros, Side, ceil_to_tick, floor_to_tick, micros_from_text
@@ -127,11 +127,15 @@ class Snapshot:
 
 
 def book_from_rest(text: str) -> Book:
-    """Read the venue's answer to GET /book (polymarket.md 3.3), numbers exactly from their text. Raises BookError.
+    """Read the venue's answer to GET /book from its text. Raises BookError."""
+    return book_from_record(_object(text))
+
+
+def book_from_record(record: Mapping[str, object]) -> Book:
+    """Read a book of the venue (polymarket.md 3.3 and 4.2), numbers exactly from their text. Raises BookError.
 
     The venue puts the best price last; here it comes first. Its `hash` with its time is the version.
     """
-    record = _object(text)
     bids = _side(_pairs(record, "bids"), best_is_highest=True)
     asks = _side(_pairs(record, "asks"), best_is_highest=False)
     _refuse_crossed(bids, asks)
@@ -140,6 +144,11 @@ def book_from_rest(text: str) -> Book:
         raise BookError(f"The book's asset_id is no uint256: {token_id}.")
     version = f"{_text(record, 'timestamp')}-{_text(record, 'hash')}"
     return Book(token_id=token_id, bids=bids, asks=asks, version=version)
+
+
+def stamp_of(record: Mapping[str, object]) -> int:
+    """When a book or a change of it was, by the venue's clock, in milliseconds. Raises BookError."""
+    return _whole(record, "timestamp")
 
 
 def snapshot_from_line(text: str) -> Snapshot:
@@ -170,33 +179,33 @@ def _object(text: str) -> dict[str, object]:
     return record
 
 
-def _text(record: dict[str, object], key: str) -> str:
+def _text(record: Mapping[str, object], key: str) -> str:
     value = record.get(key)
     if not isinstance(value, str) or not value:
         raise BookError(f"The book's {key} is missing or no text: {value!r:.60}.")
     return value
 
 
-def _whole(record: dict[str, object], key: str) -> int:
+def _whole(record: Mapping[str, object], key: str) -> int:
     value = _text(record, key)
     if not (value.isascii() and value.isdigit() and len(value) <= 78):
         raise BookError(f"The book's {key} is no whole number: {value!r:.60}.")
     return int(value)
 
 
-def _list(record: dict[str, object], key: str) -> list[object]:
+def _list(record: Mapping[str, object], key: str) -> list[object]:
     value = record.get(key)
     if not isinstance(value, list) or len(value) > LEVELS_MAX:
         raise BookError(f"The book's {key} is no list of at most {LEVELS_MAX} levels.")
     return value
 
 
-def _pairs(record: dict[str, object], key: str) -> list[tuple[object, object]]:
+def _pairs(record: Mapping[str, object], key: str) -> list[tuple[object, object]]:
     rows = _list(record, key)
     return [(row.get("price"), row.get("size")) if isinstance(row, dict) else (row, None) for row in rows]
 
 
-def _columns(record: dict[str, object], key: str) -> list[tuple[object, object]]:
+def _columns(record: Mapping[str, object], key: str) -> list[tuple[object, object]]:
     prices, sizes = _list(record, f"{key}_px"), _list(record, f"{key}_sz")
     if len(prices) != len(sizes):
         raise BookError(f"The book has {len(prices)} {key} prices and {len(sizes)} sizes.")

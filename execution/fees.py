@@ -55,6 +55,15 @@ def max_fee(size_micros: int, limit_micros: int, *, terms: FeeTerms) -> Micros:
     return Micros(-(-exact // _step_divisor(terms.exponent)) * FEE_STEP)
 
 
+def fee_bps(price_micros: int, *, of_micros: int, terms: FeeTerms) -> int:
+    """The fee of a share at a price, in basis points of another price (the leader's), rounded up.
+
+    `of_micros` is positive.
+    """
+    exact = terms.rate_bps * _curve(price_micros, terms.exponent)
+    return -(-exact // (int(ONE ** (2 * terms.exponent - 1)) * of_micros))
+
+
 def _curve(price_micros: int, exponent: int) -> int:
     """(p * (1 - p)) ** exponent, in units of 10^(-12 * exponent)."""
     product = price_micros * (ONE - price_micros)

@@ -1,7 +1,7 @@
-"""The one door to HTTP: a shared pool, whole answers of bounded size, and one exception for "no answer"."""
+"""The one door to HTTP: a shared pool, whole answers of bounded size, and exceptions for "no answer" and "not sent"."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,11 +14,20 @@ CONNECTIONS_MAX = 100
 BODY_MAX = 32 * 1024 * 1024
 """Bytes of the longest answer: a page of 1,000 rows is under one megabyte, a range of logs a few."""
 
-NOTHING: Mapping[str, str] = {}
+KEEP_ALIVE_S = 15.0
+"""An idle connection is closed after this."""
+
+CONNECT_PART = 0.75
+"""Of its time a request may wait for a connection. Who has none by then is told that nothing was sent; who has one
+keeps the rest for the answer."""
 
 
 class HttpDown(Exception):
     """No answer: refused, reset, too slow or too long. Whether the request took effect is unknown."""
+
+
+class NeverConnected(HttpDown):
+    """There was no connection (refused, no address, no TLS, none free in time): not one byte of the request left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,14 +42,27 @@ class Answer:
 class Http(Protocol):
     """Requests that end within their time."""
 
-    async def get(self, url: str, *, query: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
+    async def get(
+        self,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> Answer:
         """Ask; the query is escaped. Raises HttpDown."""
         ...
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
     ) -> Answer:
-        """Send exactly these bytes. Raises HttpDown."""
+        """Send exactly these bytes, once. Raises HttpDown."""
+        ...
+
+    async def delete(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+    ) -> Answer:
+        """Ask to have something removed, with exactly these bytes. Raises HttpDown."""
         ...
 
     async def close(self) -> None:
@@ -49,21 +71,46 @@ class Http(Protocol):
 
 
 class SharedHttp:
-    """`Http` over one pool for everybody in this process; begins with its first request."""
+    """`Http` over one pool for everybody in this process; begins with its first request.
 
-    def __init__(self, *, connections_max: int = CONNECTIONS_MAX, body_max: int = BODY_MAX) -> None:
-        self._connections_max, self._body_max = connections_max, body_max
+    Measured with plain HTTP on loopback, Python 3.11, two cores busy with other things: a POST of 800 bytes costs 0.17
+    to 0.23 ms of the client's CPU, alone or a hundred at once, so that a whole core carries 4,000 to 6,000 a second.
+    """
+
+    def __init__(
+        self,
+        *,
+        connections_max: int = CONNECTIONS_MAX,
+        body_max: int = BODY_MAX,
+        keep_alive_s: float = KEEP_ALIVE_S,
+        traces: Sequence[aiohttp.TraceConfig] = (),
+    ) -> None:
+        self._connections_max, self._body_max, self._keep_alive_s = connections_max, body_max, keep_alive_s
+        self._traces = list(traces)
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, url: str, *, query: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
+    async def get(
+        self,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> Answer:
         """Ask."""
-        return await self._request("GET", url, query=query, timeout_s=timeout_s)
+        return await self._request("GET", url, query=query, headers=headers, timeout_s=timeout_s)
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
     ) -> Answer:
         """Send."""
         return await self._request("POST", url, body=body, headers=headers, timeout_s=timeout_s)
+
+    async def delete(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+    ) -> Answer:
+        """Ask to have something removed."""
+        return await self._request("DELETE", url, body=body, headers=headers, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Close the pool; a later request begins a new one."""
@@ -84,11 +131,19 @@ class SharedHttp:
         try:
             async with asyncio.timeout(timeout_s):
                 request = self._pool().request(
-                    method, URL(url).update_query(query or NOTHING), data=body, headers=headers, allow_redirects=False
+                    method,
+                    URL(url).update_query(query) if query else URL(url),
+                    data=body,
+                    headers=headers,
+                    allow_redirects=False,
+                    # The pool's own bound of five minutes for a request is replaced by the one around this.
+                    timeout=aiohttp.ClientTimeout(total=None, connect=timeout_s * CONNECT_PART),
                 )
                 async with request as response:
                     found = {name.lower(): value for name, value in response.headers.items()}
                     return Answer(status=response.status, headers=found, body=await self._whole(response))
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NeverConnected(f"{method}: {type(error).__name__}") from None
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             # Never the address: it may hold the key of an RPC provider.
             raise HttpDown(f"{method}: {type(error).__name__}") from None
@@ -104,10 +159,8 @@ class SharedHttp:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections_max)
-            # The pool's own bound of five minutes for a request is replaced by that of each request.
-            no_bound = aiohttp.ClientTimeout(total=None)
+            connector = aiohttp.TCPConnector(limit=self._connections_max, keepalive_timeout=self._keep_alive_s)
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=no_bound, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=self._traces
             )
         return self._session

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from math import gcd, lcm
 
 from Crypto.Hash import keccak as _keccak
 
@@ -26,6 +27,11 @@ class OrderType(StrEnum):
     FAK = "FAK"
     FOK = "FOK"
     GTC = "GTC"
+
+
+NEVER_RESTS = frozenset({OrderType.FAK, OrderType.FOK})
+CENT, TAKER_STEP, DOLLAR = 10_000, 100, 1_000_000
+"""Micros: the steps of what an order that never rests gives and of what it gets, and the least that a buyer gives."""
 
 
 class ExchangeDomain(StrEnum):
@@ -53,7 +59,8 @@ class OffTick(OrderError):
 class OrderDraft:
     """What was decided about one order, before its amounts and its hash; units as in `OrderPlan`.
 
-    `maker` holds the funds, `signer` signs; both are the account itself for signature types 0 and 3.
+    `maker` holds the funds, `signer` signs; both are the account itself for signature types 0 and 3. `key` is the
+    address of the key that signs, which for a deposit wallet is neither.
     """
 
     domain: ExchangeDomain
@@ -71,6 +78,9 @@ class OrderDraft:
     metadata: bytes = ZERO_BYTES32
     builder: bytes = ZERO_BYTES32
     book_version: str = ""
+    key: str = ""
+    whole_cents: bool = False
+    """Cut the amounts to the decimals that the venue takes of an order that never rests (`cut_amounts`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +89,7 @@ class OrderPlan:
 
     `size_micros` and `limit_micros` are what was decided; `maker_amount` and `taker_amount` their exact
     6-decimal integers on the wire; `timestamp_ms` is milliseconds; `order_hash` is 0x and 64 hex digits.
-    `book_version` names the book it was priced on; it is no part of the order.
+    `book_version` names the book it was priced on and `key` the key that signs; neither is a part of the order.
     """
 
     domain: ExchangeDomain
@@ -100,6 +110,7 @@ class OrderPlan:
     metadata: bytes = ZERO_BYTES32
     builder: bytes = ZERO_BYTES32
     book_version: str = ""
+    key: str = ""
 
 
 def build_plan(draft: OrderDraft) -> OrderPlan:
@@ -110,6 +121,8 @@ def build_plan(draft: OrderDraft) -> OrderPlan:
     check_draft(draft)
     price, size, tick = draft.limit_micros, draft.size_micros, draft.tick_micros
     maker_amount, taker_amount = order_amounts(draft.side, price, size_micros=size, tick_micros=tick)
+    if draft.whole_cents and draft.order_type in NEVER_RESTS:
+        maker_amount, taker_amount = cut_amounts(draft.side, price, size_micros=size, tick_micros=tick)
     contents = contents_hash(draft, maker_amount, taker_amount=taker_amount)
     return OrderPlan(
         domain=draft.domain,
@@ -130,10 +143,11 @@ def build_plan(draft: OrderDraft) -> OrderPlan:
         metadata=draft.metadata,
         builder=draft.builder,
         book_version=draft.book_version,
+        key=draft.key,
     )
 
 
-def check_draft(draft: OrderDraft) -> None:
+def check_draft(draft: OrderDraft | OrderPlan) -> None:
     """Raise OffTick or OrderError, with a sentence, for what the venue would never take or could not hash."""
     check_price(draft.limit_micros, draft.tick_micros)
     if not 0 < draft.size_micros <= MAX_MICROS or draft.size_micros % SHARE_STEP:
@@ -176,6 +190,43 @@ def order_amounts(side: Side, price_micros: int, *, size_micros: int, tick_micro
     return (money, size) if side is Side.BUY else (size, money)
 
 
+def cut_amounts(side: Side, price_micros: int, *, size_micros: int, tick_micros: int) -> tuple[int, int]:
+    """(maker amount, taker amount) of an order that never rests, as the venue takes it; price and size are checked.
+
+    Of FAK and FOK it takes 2 decimals of the maker's amount and 4 of the taker's, whatever the tick (recorded
+    rejections; Polymarket/py-clob-client-v2#99), and it computes the price anew from both (#59, #60). So the size is
+    floored to one whose money has so few decimals at exactly the limit. Where that would give up too much, on fine
+    ticks and of small orders, money and shares are floored each for itself, as the official client does; the price that
+    they make then lies past the limit by less than a tick, where no price of the book lies. Short of the limit nothing
+    would match (Polymarket/py-sdk#291). Never more shares than the size, nor more money than size times price.
+
+    Raises OrderError where the order is too small for that.
+    """
+    unit = (TAKER_STEP if side is Side.SELL else CENT) * ONE
+    shares = size_micros // (step := lcm(unit // gcd(price_micros, unit), SHARE_STEP)) * step
+    money = shares * price_micros // ONE
+    if not _keeps_most(shares, price_micros, size_micros=size_micros):
+        money, shares = _floored_each(side, price_micros, size_micros=size_micros)
+        past = money * ONE - shares * price_micros
+        if not money or abs(past) >= tick_micros * shares:
+            raise OrderError(f"{text_from_micros(size_micros)} shares are too few for the venue's decimals.")
+    return (money, shares) if side is Side.BUY else (shares, money)
+
+
+def _keeps_most(shares: int, price_micros: int, *, size_micros: int) -> bool:
+    """Whether flooring gave up at most a tenth, and not the dollar that the venue wants of a buyer."""
+    still_enough = shares * price_micros >= DOLLAR * ONE or size_micros * price_micros < DOLLAR * ONE
+    return shares * 10 >= size_micros * 9 and still_enough
+
+
+def _floored_each(side: Side, price_micros: int, *, size_micros: int) -> tuple[int, int]:
+    money = size_micros * price_micros // ONE
+    if side is Side.SELL:
+        return money // TAKER_STEP * TAKER_STEP, size_micros
+    money = money // CENT * CENT
+    return money, money * ONE // price_micros // TAKER_STEP * TAKER_STEP
+
+
 def amount_decimals(tick_micros: int) -> int:
     """The decimals of the money in an order at this tick; the venue takes no more."""
     return PRICE_DECIMALS[tick_micros] + SIZE_DECIMALS
@@ -216,7 +267,7 @@ def typed_digest(separator: bytes, struct_hash: bytes) -> bytes:
     return keccak256(b"\x19\x01" + separator + struct_hash)
 
 
-def domain_separator(version: str, exchange: str, *, chain_id: int = 137) -> bytes:
+def domain_separator(version: str, exchange: str, *, chain_id: int) -> bytes:
     """The 32-byte EIP-712 domain separator of an exchange contract; 137 is Polygon."""
     head = _DOMAIN_TYPE_HASH + _DOMAIN_NAME_HASH + keccak256(version.encode())
     return keccak256(head + chain_id.to_bytes(32, "big") + address_word(exchange))
@@ -246,8 +297,16 @@ _SIDE_WORDS = {Side.BUY: bytes(32), Side.SELL: (1).to_bytes(32, "big")}
 _DOMAIN_TYPE_HASH = keccak256(b"EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)")
 _DOMAIN_NAME_HASH = keccak256(b"Polymarket CTF Exchange")
 
+CHAIN_ID = 137
+"""Polygon: the only chain that orders are hashed and signed for."""
+
+EXCHANGES: Mapping[ExchangeDomain, tuple[str, str]] = {
+    ExchangeDomain.CTF_V2: ("2", "0xE111180000d2663C0091e4f400237545B87B996B"),
+    ExchangeDomain.NEG_RISK_V2: ("2", "0xe2222d279d744050d28e00520010520000310F59"),
+    ExchangeDomain.V3: ("3", "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"),
+}
+"""By domain: its version and the contract that verifies what is signed under it."""
+
 DOMAIN_SEPARATORS: Mapping[ExchangeDomain, bytes] = {
-    ExchangeDomain.CTF_V2: domain_separator("2", "0xE111180000d2663C0091e4f400237545B87B996B"),
-    ExchangeDomain.NEG_RISK_V2: domain_separator("2", "0xe2222d279d744050d28e00520010520000310F59"),
-    ExchangeDomain.V3: domain_separator("3", "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"),
+    domain: domain_separator(version, exchange, chain_id=CHAIN_ID) for domain, (version, exchange) in EXCHANGES.items()
 }

@@ -1,7 +1,19 @@
 """The limit price of a copy and whether the market has run away from the leader's price. Pure."""
 
+from collections.abc import Sequence
+from enum import StrEnum
+
+from execution.books import Book, Level
+from execution.fees import FeeTerms, fee_bps
 from guardrails.intents import Reason, Refusal, Unit
 from ledger.units import BPS, ONE, Micros, Side, bps_up, ceil_to_tick, floor_to_tick
+
+
+class Slippage(StrEnum):
+    """FIXED: a limit as far from the leader's price as the bound allows. AUTO: only as far as the book asks for."""
+
+    FIXED = "FIXED"
+    AUTO = "AUTO"
 
 
 def limit_price(leader_price_micros: int, side: Side, *, slippage_bps: int, tick_micros: int) -> Micros | None:
@@ -35,3 +47,44 @@ def deviation_refusal(
     if deviation_bps <= slippage_bps:
         return None
     return Refusal(Reason.PRICE_DEVIATION, deviation_bps, slippage_bps, Unit.BPS)
+
+
+def auto_limit(
+    book: Book, levels: Sequence[Level], *, side: Side, size_micros: int, bound_micros: int, tick_micros: int
+) -> Micros:
+    """The limit that spread and depth ask for, on the tick and never beyond `bound_micros`, which is on it.
+
+    reach + cushion for a BUY, reach - cushion for a SELL, where reach is the worst price of the `levels` that filling
+    the size takes (the bound when they do not hold so much), and the cushion is half the book's spread, at least one
+    tick: a book moves by about its spread between the look at it and the order's arrival. A BUY whose money would
+    fall below the venue's minimum of one pUSD goes so far as to reach it.
+    """
+    reach = _reach(levels, size_micros=size_micros)
+    if reach is None:
+        return Micros(bound_micros)
+    cushion = _cushion(book, tick_micros)
+    if side is Side.SELL:
+        return Micros(max(bound_micros, floor_to_tick(reach - cushion, tick_micros)))
+    for_minimum = -(-ONE * ONE // size_micros)
+    return Micros(min(bound_micros, ceil_to_tick(max(reach + cushion, for_minimum), tick_micros)))
+
+
+def fee_refusal(price_micros: int, leader_price_micros: int, *, terms: FeeTerms, fee_bps_max: int) -> Refusal | None:
+    """Refuse a taker fee of more basis points of the leader's price than the follower bears; prices are positive."""
+    asked = fee_bps(price_micros, of_micros=leader_price_micros, terms=terms)
+    return None if asked <= fee_bps_max else Refusal(Reason.FEE_TOO_HIGH, asked, fee_bps_max, Unit.BPS)
+
+
+def _reach(levels: Sequence[Level], *, size_micros: int) -> int | None:
+    left = size_micros
+    for level in levels:
+        left -= level.size_micros
+        if left <= 0:
+            return level.price_micros
+    return None
+
+
+def _cushion(book: Book, tick_micros: int) -> int:
+    if not book.bids or not book.asks:
+        return tick_micros
+    return max(tick_micros, -(-(book.asks[0].price_micros - book.bids[0].price_micros) // 2))

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
-from django.db.models import Sum
+from django.db.models import Q, Sum
 
 from execution.about import UNKNOWN_ABOUT, MarketAbout
+from execution.accounts import AccountFacts, Standing, standing_refusals
 from execution.fees import FeeTerms
-from execution.models import Market, Position
+from execution.models import Market, Position, TradingAccount
 from execution.preflight import MarketTerms
 from guardrails.budgets import PeriodBounds
 from guardrails.models import SpendingLimits
@@ -55,6 +58,13 @@ def markets(condition_ids: Iterable[str]) -> dict[str, MarketFacts]:
     return {row.condition_id: _facts(row) for row in Market.objects.filter(condition_id__among=set(condition_ids))}
 
 
+def fee_of_token(token_id: int) -> FeeTerms | None:
+    """The taker fee of the market with this token; None for a market that is not known."""
+    of_token = Q(first_token_id=token_id) | Q(second_token_id=token_id)
+    row = Market.objects.filter(of_token).values_list("fee_rate_bps", "fee_exponent").first()
+    return None if row is None else FeeTerms(rate_bps=row[0], exponent=row[1])
+
+
 def holdings(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], Micros]:
     """Free shares by (follower, token): held and not reserved by an open sell."""
     rows = Position.objects.filter(follower_id__among=set(follower_ids), token_id__among=set(token_ids))
@@ -78,6 +88,47 @@ def bankrolls(follower_ids: Iterable[int]) -> dict[int, Micros]:
     held = Position.objects.filter(follower_id__in=wanted, size_micros__gt=0).values_list("follower_id")
     costs = dict(held.annotate(cost=Sum("cost_micros")).values_list("follower_id", "cost"))
     return {each: Micros(max(0, cash.get(each, 0) + costs.get(each, 0))) for each in wanted}
+
+
+def accounts(follower_ids: Iterable[int], *, now: datetime) -> dict[int, AccountFacts]:
+    """The trading accounts of these followers, what they have on the venue left out. No id, no query."""
+    wanted = set(follower_ids)
+    if not wanted:
+        return {}
+    rows = TradingAccount.objects.filter(follower_id__among=wanted)
+    return {row[0]: _account(row, now) for row in rows.values_list(*_ACCOUNT)}
+
+
+def reserved_shares(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], int]:
+    """Shares that open sales have reserved, by (follower, token); without a position there is no entry."""
+    rows = Position.objects.filter(follower_id__among=set(follower_ids), token_id__among=set(token_ids))
+    found = rows.values_list("follower_id", "token_id", "reserved_micros")
+    return {(follower, token): reserved for follower, token, reserved in found}
+
+
+_ACCOUNT = (
+    *("follower_id", "follower__wallet", "signer", "signature_type", "tier"),
+    *("state", "stopped_why", "session_valid_until", "missing", "follower__cash__reserved_micros"),
+)
+
+
+def _account(row: tuple[Any, ...], now: datetime) -> AccountFacts:
+    follower_id, wallet, signer, signature_type, tier, state, why, valid_until, missing, reserved = row
+    standing = Standing(
+        stopped=state == TradingAccount.State.STOPPED,
+        stopped_why=why,
+        valid_until=valid_until,
+        missing=None if missing is None else [each["sentence"] for each in missing if each["blocks"]],
+    )
+    return AccountFacts(
+        follower_id=follower_id,
+        wallet=wallet,
+        signer=signer,
+        signature_type=signature_type,
+        tier=tier,
+        refusals=standing_refusals(standing, now),
+        reserved_micros=reserved or 0,
+    )
 
 
 def _facts(row: Market) -> MarketFacts:

@@ -5,11 +5,12 @@ signatures are deterministic (RFC 6979), so the same order always has the same b
 """
 
 from collections.abc import Mapping
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 from coincurve import PrivateKey
 
 from execution.orders import (
+    CHAIN_ID,
     DOMAIN_SEPARATORS,
     ORDER_TYPE,
     OrderPlan,
@@ -18,22 +19,40 @@ from execution.orders import (
     keccak256,
     typed_digest,
 )
-from execution.ports import Signer, SignerRefused
+from execution.ports import Login, SignerRefused
 
 POLY_1271 = 3
 """The signature type of a deposit wallet."""
+
+KEY_DIGITS = 64
 
 _NESTED_TYPE_HASH = keccak256(
     b"TypedDataSign(Order contents,string name,string version,uint256 chainId,address verifyingContract,bytes32 salt)"
     + ORDER_TYPE
 )
 _WALLET_NAME_AND_VERSION = keccak256(b"DepositWallet") + keccak256(b"1")
-_POLYGON_WORD = (137).to_bytes(32, "big")
+_POLYGON_WORD = CHAIN_ID.to_bytes(32, "big")
 _SESSION_MAGIC = bytes.fromhex("6492" * 16)
+
+_LOGIN_TYPE_HASH = keccak256(b"ClobAuth(address address,string timestamp,uint256 nonce,string message)")
+_LOGIN_MESSAGE_HASH = keccak256(b"This message attests that I control the given wallet")
+_LOGIN_DOMAIN = (
+    keccak256(b"EIP712Domain(string name,string version,uint256 chainId)")
+    + keccak256(b"ClobAuthDomain")
+    + keccak256(b"1")
+)
+
+
+class Keys(Protocol):
+    """Signs digests with keys that it never gives away."""
+
+    def sign(self, wallet: str, digest: bytes) -> bytes:
+        """The 65-byte signature of a 32-byte digest; raises `SignerRefused` for a wallet it has no key for."""
+        ...
 
 
 class LocalSigner:
-    """`Signer` over keys in this process's memory, by wallet address in any letter case."""
+    """`Keys` in this process's memory, by wallet address in any letter case."""
 
     def __init__(self, keys: Mapping[str, bytes]) -> None:
         """Take 32-byte private keys. Raises SignerRefused, without showing it, for one that is none."""
@@ -61,7 +80,7 @@ class _HiddenKey:
         self._key = _private_key(secret, wallet=wallet)
 
     def sign(self, digest: bytes) -> bytes:
-        signature: bytes = self._key.sign_recoverable(digest, hasher=None)
+        signature = self._key.sign_recoverable(digest, hasher=None)
         return signature[:64] + bytes((27 + signature[64],))
 
     def __repr__(self) -> str:
@@ -71,18 +90,42 @@ class _HiddenKey:
         raise TypeError("A private key is never copied or written out.")
 
 
-def sign_order(signer: Signer, plan: OrderPlan, *, wallet: str) -> bytes:
+def sign_order(signer: Keys, plan: OrderPlan, *, wallet: str, session: bool = False) -> bytes:
     """The signature to send with a plan; `wallet` names the key to the signer. Raises SignerRefused.
 
-    65 bytes for signature types 0 to 2, 317 for a deposit wallet (type 3, ERC-7739).
+    65 bytes for signature types 0 to 2, 317 for a deposit wallet (type 3, ERC-7739) by its owner, 480 by a session key.
+    What is signed is computed from the fields; a plan whose order hash is another one is refused.
     """
-    if plan.signature_type != POLY_1271:
-        # The order hash is the digest: what the row names for life is what is signed.
-        return signer.sign(wallet, bytes.fromhex(plan.order_hash[2:]))
     contents = contents_hash(plan, plan.maker_amount, taker_amount=plan.taker_amount)
     separator = DOMAIN_SEPARATORS[plan.domain]
+    digest = typed_digest(separator, contents)
+    if plan.order_hash != f"0x{digest.hex()}":
+        raise SignerRefused("The order hash is not that of the order's fields.")
+    if plan.signature_type != POLY_1271:
+        if session:
+            raise SignerRefused(f"Session keys sign for deposit wallets, not for signature type {plan.signature_type}.")
+        return signer.sign(wallet, digest)
     inner = signer.sign(wallet, nested_digest(contents, separator, wallet=plan.signer))
-    return wrap_nested(inner, separator, contents=contents)
+    nested = wrap_nested(inner, separator, contents=contents)
+    return wrap_session(nested, wallet) if session else nested
+
+
+def sign_login(signer: Keys, login: Login, *, chain_id: int) -> bytes:
+    """The 65-byte signature of a ClobAuth statement, by the key of the address it is about. Raises SignerRefused."""
+    return signer.sign(login.address, login_digest(login, chain_id=chain_id))
+
+
+def login_digest(login: Login, *, chain_id: int) -> bytes:
+    """EIP-712 digest of ClobAuth (polymarket.md 3.1); its domain names no contract."""
+    words = (
+        _LOGIN_TYPE_HASH,
+        address_word(login.address),
+        keccak256(str(login.timestamp).encode()),
+        login.nonce.to_bytes(32, "big"),
+        _LOGIN_MESSAGE_HASH,
+    )
+    separator = keccak256(_LOGIN_DOMAIN + chain_id.to_bytes(32, "big"))
+    return typed_digest(separator, keccak256(b"".join(words)))
 
 
 def nested_digest(contents: bytes, separator: bytes, *, wallet: str) -> bytes:
@@ -109,6 +152,23 @@ def address_of(secret: bytes) -> str:
     digits = keccak256(public[1:])[-20:].hex()
     marks = keccak256(digits.encode()).hex()
     return "0x" + "".join(d.upper() if mark > "7" else d for d, mark in zip(digits, marks, strict=False))
+
+
+def private_key_from(text: str) -> bytes:
+    """The 32 bytes of a private key in hexadecimal. Raises SignerRefused with a sentence that repeats nothing of it."""
+    digits = text.strip().removeprefix("0x").removeprefix("0X")
+    if len(digits) != KEY_DIGITS:
+        raise SignerRefused(
+            f"A private key has {KEY_DIGITS} hexadecimal digits; this text has {len(digits)} characters."
+        )
+    try:
+        secret = bytes.fromhex(digits)
+    except ValueError:
+        raise SignerRefused("A private key has hexadecimal digits alone; this text has others.") from None
+    if len(secret) != KEY_DIGITS // 2:
+        raise SignerRefused("A private key has no blanks in it.")
+    address_of(secret)
+    return secret
 
 
 def _private_key(secret: bytes, *, wallet: str) -> PrivateKey:

@@ -21,7 +21,7 @@ from ledger.admin.actions import BulkAction, bulk_action
 from ledger.admin.lists import by_number
 from ledger.bulk import Done
 from ledger.sql import database_now
-from ledger.texts import NOTHING
+from ledger.texts import NOTHING, dollar_text
 
 LIMITS = ("hourly_limit_micros", "daily_limit_micros", "hourly_limit_count", "daily_limit_count")
 """The columns of `SpendingLimits`, as pages with a `LimitsForm` name them."""
@@ -150,6 +150,8 @@ INCIDENTS = tuple(
         Reason.BREAKER_OPENED,
         Reason.BREAKER_CLOSED,
         Reason.EXIT_GIVEN_UP,
+        Reason.UNSETTLED,
+        Reason.AUDIT_DIFFERENCE,
     )
 )
 """Reasons that tell something went wrong, and not only that a copy was refused."""
@@ -233,17 +235,22 @@ def _overruling(to: Breaker.State, title: str, question: str) -> BulkAction:
 @admin.display(description="counts")
 def breaker_counts(breaker: Breaker) -> str:
     """What it counted, in one line."""
-    return ", ".join(f"{name} {count}" for name, count in sorted(breaker.counts.items())) or NOTHING
+    told = (
+        f"lost {dollar_text(count)}" if name == "lost_micros" else f"{name} {count}"
+        for name, count in sorted(breaker.counts.items())
+    )
+    return ", ".join(told) or NOTHING
 
 
 @admin.register(Breaker)
 class BreakerAdmin(RecordAdmin):
-    """Circuit breakers: what they counted, and since when they are open."""
+    """Circuit breakers of everybody, of venues and of accounts: what they counted, and since when they are open."""
 
     columns = {"counts": breaker_counts}
     list_display = ("kind", "scope", short("key"), "state", "why", "opened_at", "probe_at", "changed_by")
     list_filter = ("state", "kind", "scope")
     search_fields = ("key__exact", "why", "changed_by")
+    search_help_text = "A venue's name, the number of a follower, or a word of a reason."
     ordering = ("-id",)
     actions = tuple(
         bulk_action(_overruling(*each))

@@ -122,8 +122,15 @@ class GuardrailEvent(models.Model):
 class Breaker(models.Model):
     """A circuit breaker: CLOSED lets pass, OPEN refuses until `probe_at`, HALF_OPEN lets a few probes through.
 
-    `counts` is the pure state of `guardrails.breakers` as JSON. An operator may override with a reason.
+    `counts` is the pure state of `guardrails.circuits` as JSON. An operator may override with a reason.
     """
+
+    class Scope(models.TextChoices):
+        """Whose orders it counts and holds back."""
+
+        GLOBAL = "GLOBAL"
+        VENUE = "VENUE"
+        FOLLOWER = "FOLLOWER"
 
     class State(models.TextChoices):
         """See guardrails/breakers.py for the transitions."""
@@ -137,11 +144,13 @@ class Breaker(models.Model):
 
         FAILURE_RATE = "FAILURE_RATE"
         UNKNOWN_RATE = "UNKNOWN_RATE"
+        PRICE_DEVIATION = "PRICE_DEVIATION"
         CONSECUTIVE_LOSSES = "CONSECUTIVE_LOSSES"
+        DAILY_DRAWDOWN = "DAILY_DRAWDOWN"
 
     kind = models.CharField(max_length=20, choices=Kind.choices)
     scope = models.CharField(max_length=8, choices=Scope.choices)
-    key = models.CharField(max_length=66, blank=True, help_text="Follower or leader id, condition id, empty for all.")
+    key = models.CharField(max_length=66, blank=True, help_text="A venue's name, a follower's id, empty for all.")
     state = models.CharField(max_length=10, choices=State.choices, default=State.CLOSED)
     counts = models.JSONField(default=dict, blank=True)
     why = models.CharField(max_length=200, blank=True)
@@ -159,7 +168,12 @@ class Breaker(models.Model):
             models.CheckConstraint(
                 condition=Q(state="CLOSED") | Q(opened_at__isnull=False), name="breaker_open_since_a_moment"
             ),
+            models.CheckConstraint(
+                condition=(Q(scope="GLOBAL") & Q(key="")) | (~Q(scope="GLOBAL") & ~Q(key="")),
+                name="breaker_key_fits_scope",
+            ),
         ]
+        indexes = [models.Index(fields=["changed_at"], name="breaker_changed")]
 
     def __str__(self) -> str:
         return f"{words_of(self.kind)} breaker for {whom(self.scope, self.key)}"

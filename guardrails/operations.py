@@ -9,11 +9,12 @@ from datetime import datetime
 
 from django.db import transaction
 
-from guardrails.breakers import Circuit, Kind, State, counts_of, overridden
+from guardrails.breakers import overridden
 from guardrails.budgets import BudgetKey, Spent
+from guardrails.circuits import Circuit, State, counts_of
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.models import Breaker, Budget, GuardrailEvent, Switch
-from guardrails.queries import BreakerRow, breaker_row
+from guardrails.queries import BreakerName, BreakerRow, breaker_row
 from ledger.rows import new_row
 from ledger.sql import insert_rows, upsert_rows
 
@@ -36,17 +37,15 @@ def set_switch(  # noqa: PLR0913  (one row, said in full at every call)
 class BreakerChange:
     """A breaker's new state, and the version of the row that it was made from; 0 for one without a row."""
 
-    kind: Kind
-    scope: str
-    key: str
+    name: BreakerName
     circuit: Circuit
     version: int
     why: str
 
 
-def ensure_breakers(names: Iterable[tuple[Kind, str, str]]) -> None:
-    """Give these breakers (kind, scope, key) a closed row each, so that people find them before they first open."""
-    wanted = [Breaker(kind=kind.value, scope=scope, key=key) for kind, scope, key in names]
+def ensure_breakers(names: Iterable[BreakerName]) -> None:
+    """Give these breakers a closed row each, so that people find them before they first open."""
+    wanted = [Breaker(kind=kind.value, scope=scope.value, key=key) for kind, scope, key in names]
     rows = Breaker.objects.filter(key__in={row.key for row in wanted})
     known = set(rows.values_list("kind", "scope", "key"))
     missing = [row for row in wanted if (row.kind, row.scope, row.key) not in known]
@@ -55,11 +54,12 @@ def ensure_breakers(names: Iterable[tuple[Kind, str, str]]) -> None:
 
 def change_breaker(change: BreakerChange, *, now: datetime) -> bool:
     """Write a breaker's own change of state; False when the row is no longer what the change was made from."""
+    kind, scope, key = change.name
     with transaction.atomic():
         if not change.version:
-            new = Breaker(kind=change.kind.value, scope=change.scope, key=change.key)
+            new = Breaker(kind=kind.value, scope=scope.value, key=key)
             Breaker.objects.bulk_create([new], ignore_conflicts=True)
-        row = Breaker.objects.get(kind=change.kind.value, scope=change.scope, key=change.key)
+        row = Breaker.objects.get(kind=kind.value, scope=scope.value, key=key)
         return _set_circuit(row, change.circuit, version=change.version, who="", why=change.why, now=now)
 
 
@@ -92,9 +92,15 @@ def _set_circuit(row: Breaker, circuit: Circuit, *, version: int, who: str, why:
     # Half open is not always written: what opened again has another moment of opening.
     anew = row.state != circuit.state or row.opened_at != circuit.opened_at
     if changed and told is not None and anew:
-        bad, seen = (circuit.bad, circuit.seen) if circuit.seen else (None, None)
-        record_events([(None, Refusal(told, bad, seen, Unit.COUNT, str(row)))], now=now)
+        record_events([(None, _incident(told, circuit, about=str(row)))], now=now)
     return changed == 1
+
+
+def _incident(told: Reason, circuit: Circuit, *, about: str) -> Refusal:
+    if circuit.lost_micros:
+        return Refusal(told, circuit.lost_micros, None, Unit.MONEY, about)
+    bad, seen = (circuit.bad, circuit.seen) if circuit.seen else (None, None)
+    return Refusal(told, bad, seen, Unit.COUNT, about)
 
 
 def record_events(refusals: Iterable[tuple[int | None, Refusal]], *, now: datetime, subject: str = "") -> int:

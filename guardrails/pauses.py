@@ -6,7 +6,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from guardrails.breakers import Circuit
+from guardrails.circuits import Circuit
 from guardrails.models import Breaker, Switch
 from guardrails.operations import override_breaker
 from ledger.audit import AuditNote, plain

@@ -1,11 +1,11 @@
 """Reads of the guardrails, returned as frozen values."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from django.db.models import Q
 
-from guardrails.breakers import Circuit, Kind, State, circuit_of
+from guardrails.circuits import BreakerScope, Circuit, Kind, State, circuit_of
 from guardrails.models import Breaker, Scope, Switch
 
 
@@ -48,35 +48,53 @@ def switches() -> Switches:
     return Switches(global_pause=everything in paused, global_dry_run=everything in dry, paused=paused, dry=dry)
 
 
+BreakerName = tuple[Kind, BreakerScope, str]
+"""A breaker by its kind, its scope and its key: nothing, a venue's name or a follower's id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakerRow:
     """A breaker as the database has it; `changed_by` is the person of an override, empty for itself."""
 
     id: int
-    kind: Kind
-    scope: str
-    key: str
+    name: BreakerName
     circuit: Circuit
     why: str
     changed_by: str
+    changed_at: datetime
     version: int
 
 
-def breakers(followers: Iterable[str] = ()) -> tuple[BreakerRow, ...]:
-    """The breakers of the venue, those that are not closed, and those of these followers; one small query."""
-    wanted = ~Q(state=Breaker.State.CLOSED) | Q(scope=Scope.GLOBAL) | Q(scope=Scope.FOLLOWER, key__in=list(followers))
-    return tuple(breaker_row(row) for row in Breaker.objects.filter(wanted).order_by("pk"))
+def breakers(*, since: datetime | None = None) -> tuple[BreakerRow, ...]:
+    """The breakers of everybody and of venues, and those of accounts that are not closed; one small query.
+
+    With a moment only those accounts' that changed since then, closed ones too: an engine asks so every second.
+    """
+    accounts = ~Q(state=Breaker.State.CLOSED) if since is None else Q(changed_at__gte=since)
+    rows = Breaker.objects.filter(Q(scope__in=(BreakerScope.GLOBAL, BreakerScope.VENUE)) | accounts)
+    return tuple(breaker_row(row) for row in rows.filter(scope__in=tuple(BreakerScope)).order_by("pk"))
+
+
+def breaker_named(name: BreakerName) -> BreakerRow:
+    """One breaker. Raises Breaker.DoesNotExist."""
+    kind, scope, key = name
+    return breaker_row(Breaker.objects.get(kind=kind.value, scope=scope.value, key=key))
+
+
+def closed_by_hand(kind: Kind, *, since: datetime) -> tuple[BreakerRow, ...]:
+    """The breakers of a kind that a person closed since a moment, and that are closed still."""
+    rows = Breaker.objects.filter(kind=kind.value, state=Breaker.State.CLOSED, changed_at__gte=since)
+    return tuple(breaker_row(row) for row in rows.exclude(changed_by="").order_by("pk"))
 
 
 def breaker_row(row: Breaker) -> BreakerRow:
     """A row as a value."""
     return BreakerRow(
         id=row.pk,
-        kind=Kind(row.kind),
-        scope=row.scope,
-        key=row.key,
+        name=(Kind(row.kind), BreakerScope(row.scope), row.key),
         circuit=circuit_of(State(row.state), row.counts, opened_at=row.opened_at, probe_at=row.probe_at),
         why=row.why,
         changed_by=row.changed_by,
+        changed_at=row.changed_at,
         version=row.version,
     )

@@ -33,7 +33,7 @@ def market_pause(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal
 
 
 def breaker(_intent: TradeIntent, facts: Facts, _limits: Limits) -> Refusal | None:
-    """Nothing that an open circuit breaker holds back: a venue's everything, a losing follower's buys."""
+    """Nothing that an open circuit breaker holds back: everything, or the buys, of everybody, a venue or an account."""
     return Refusal(Reason.BREAKER_OPEN) if facts.breaker_open else None
 
 

@@ -64,3 +64,11 @@ class Ids(Protocol):
     def token(self) -> str:
         """A new 32-digit hexadecimal token: locks, lease holders, verify runs."""
         ...
+
+
+class Entropy(Protocol):
+    """Unpredictable bytes for keys and nonces; nothing else may make them."""
+
+    def draw(self, count: int) -> bytes:
+        """So many bytes, never the same again."""
+        ...

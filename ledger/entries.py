@@ -58,6 +58,18 @@ def deposit(follower_id: int, amount_micros: int, key: str) -> Entry:
     )
 
 
+def withdrawal(follower_id: int, amount_micros: int, key: str) -> Entry:
+    """Money that left to the outside."""
+    return Entry(
+        key=key,
+        kind="WITHDRAWAL",
+        debit="outside:cash",
+        credit=account(follower_id, "cash"),
+        asset=CASH,
+        amount_micros=amount_micros,
+    )
+
+
 def found_shares(follower_id: int, token_id: int, *, amount_micros: int, key: str) -> Entry:
     """Shares that turned out to be there without a fill of ours."""
     return Entry(

@@ -32,6 +32,7 @@ class LedgerEntry(models.Model):
         """What moved the money."""
 
         DEPOSIT = "DEPOSIT"
+        WITHDRAWAL = "WITHDRAWAL"
         BUY = "BUY"
         SELL = "SELL"
         PROFIT = "PROFIT"

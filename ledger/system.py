@@ -112,3 +112,11 @@ class SystemIds:
     def token(self) -> str:
         """An unpredictable 128-bit token in hexadecimal."""
         return secrets.token_hex(16)
+
+
+class SystemEntropy:
+    """`Entropy` of the operating system."""
+
+    def draw(self, count: int) -> bytes:
+        """So many unpredictable bytes. Any thread."""
+        return secrets.token_bytes(count)

@@ -70,11 +70,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["DJANGO_SETTINGS_MODULE"] = "config.settings"
     django.setup()
     # They build rows, so they can be imported only now.
-    for plugin in ("tests.cast", "tests.world"):
+    for plugin in ("tests.cast", "tests.world", "tests.canaries", "tests.tracking.exchange"):
         config.pluginmanager.import_plugin(plugin)
 
 
-ONCE = {"test_verify.py", "test_verify_live.py", "test_benchmark.py", "test_soak.py"}
+ONCE = {"test_verify.py", "test_verify_live.py", "test_benchmark.py", "test_runsigner.py", "test_soak.py"}
 """Commands that run other processes for minutes; on SQLite they would only repeat what Postgres showed."""
 
 

@@ -13,6 +13,8 @@ from pytest_django.fixtures import Settings
 
 from copytrading import checks
 from execution.deployments import PUBLISHED
+from ledger.hidden import Hidden
+from tests.canaries import kek_text
 from tests.conftest import ROOT
 
 POSTGRES = {"default": {"ENGINE": "django.db.backends.postgresql"}}
@@ -38,6 +40,8 @@ def fit(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Setting
     settings.SECURE_HSTS_SECONDS = 31_536_000
     settings.DASHBOARD_ORIGINS = ["https://ops.example.org"]
     settings.ENABLE_REAL_TRADING = True
+    settings.BREAKER_ACCOUNT_DRAWDOWN_USD = 500
+    settings.SLIPSTREAM_KEK = Hidden(GOOD["SLIPSTREAM_KEK"])
     settings.SUPERVISOR_SHARD_COUNT = 4
     settings.REDIS_URL = "redis://127.0.0.1"
     # Not by `settings`: Django warns whenever DATABASES is overridden, and warnings are errors.
@@ -60,6 +64,10 @@ def test_plain_check_says_nothing_about_deployment(settings: Settings) -> None:
         ("PAPER_LATENCY_MS", -1, "PAPER_LATENCY_MS is -1; it cannot be negative."),
         ("PAPER_REJECT_BPS", 10_001, "PAPER_REJECT_BPS is 10001; more than 10000 is absurd."),
         ("PAPER_START_USD", 10**12 + 1, "PAPER_START_USD is 1000000000001; more than 1000000000000 is absurd."),
+        ("BREAKER_ACCOUNT_LEAST_COUNT", 0, "BREAKER_ACCOUNT_LEAST_COUNT is 0; it must be at least 1."),
+        ("BREAKER_VENUE_REJECTED_BPS", 10_001, "BREAKER_VENUE_REJECTED_BPS is 10001; more than 10000 is absurd."),
+        ("BREAKER_PRICE_APART_BPS", -1, "BREAKER_PRICE_APART_BPS is -1; it cannot be negative."),
+        ("BREAKER_ACCOUNT_DRAWDOWN_USD", -1, "BREAKER_ACCOUNT_DRAWDOWN_USD is -1; it cannot be negative."),
         ("PAPER_DEPTH_SHARES", -5, "PAPER_DEPTH_SHARES is -5; it cannot be negative."),
         ("SUPERVISOR_QUEUE_MAX_SIZE", 0, "SUPERVISOR_QUEUE_MAX_SIZE is 0; it must be at least 1."),
         ("COPY_TRADING_BATCH_COPIES", 10**7, "COPY_TRADING_BATCH_COPIES is 10000000; more than 1000000 is absurd."),
@@ -216,6 +224,21 @@ def test_deployment_that_is_not_fit_is_refused(fit: Settings, name: str, value: 
     assert deploy() == {f"slipstream.{code}" for code in codes}
 
 
+def test_breakers_that_do_not_fit_together_are_named(settings: Settings) -> None:
+    settings.BREAKER_ACCOUNT_WINDOW_COUNT = 4
+    (found,) = plain()
+    assert (found.id, found.level) == ("slipstream.E009", ERROR)
+    assert "window must lie between its 5 answers" in found.msg
+
+
+@pytest.mark.parametrize("name", ["BREAKER_ACCOUNT_DRAWDOWN_USD", "BREAKER_VENUE_DRAWDOWN_USD"])
+def test_real_money_without_a_bound_on_a_days_loss_is_warned_of(fit: Settings, name: str) -> None:
+    fit.BREAKER_ACCOUNT_DRAWDOWN_USD = 0
+    assert deploy() == {"slipstream.W035"}
+    setattr(fit, name, 500)
+    assert deploy() == set()
+
+
 def test_mempool_needs_somebody_who_pushes(fit: Settings) -> None:
     fit.COPY_TRADING_MEMPOOL, fit.RPC_URLS = True, "https://node.example"
     assert deploy() == {"slipstream.E025"}
@@ -266,6 +289,8 @@ GOOD = {
     "REDIS_URL": "redis://127.0.0.1:6379/0",
     "SUPERVISOR_SHARD_COUNT": "2",
     "ENABLE_REAL_TRADING": "true",
+    "BREAKER_ACCOUNT_DRAWDOWN_USD": "500",
+    "SLIPSTREAM_KEK": kek_text("k1"),
 }
 
 

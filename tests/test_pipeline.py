@@ -19,7 +19,7 @@ from copytrading.signals import parse_row
 from copytrading.states import Actor, Status
 from execution.models import Market, Position
 from execution.orders import OrderPlan
-from execution.ports import Fill, Filled, NotFound, OrderState, Outcome, Quote, Rejected, RejectReason
+from execution.ports import Fill, Filled, NotFound, OrderRef, OrderState, Outcome, Quote, Rejected, RejectReason
 from execution.quotes import FixedBooks
 from guardrails.models import Budget, GuardrailEvent
 from guardrails.operations import set_switch
@@ -86,7 +86,7 @@ class Venue:
         self.under_way: Counter[str] = Counter()
         self.most_at_once = 0
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
         self.under_way[plan.maker] += 1
         self.most_at_once = max(self.most_at_once, self.under_way[plan.maker])
         for _turn in range(self.turns):
@@ -96,8 +96,11 @@ class Venue:
         self.first_is_done.set()
         return self.answer or filled(plan.size_micros, plan.limit_micros)
 
-    async def look_up(self, order_hash: str) -> OrderState:
-        return self.states.get(order_hash, NotFound())
+    async def look_up(self, order: OrderRef) -> OrderState:
+        return self.states.get(order.order_hash, NotFound())
+
+    async def cancel(self, order: OrderRef) -> bool:
+        return True
 
 
 def filled(size: int, price: int) -> Filled:

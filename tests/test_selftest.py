@@ -82,7 +82,7 @@ def test_refused_order_fails_the_check_with_its_reason() -> None:
 
 def test_venue_that_never_answers_fails_in_time() -> None:
     class Silent(ScriptedVenue):
-        async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:
+        async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
             await asyncio.Event().wait()
             raise AssertionError
 
@@ -191,7 +191,7 @@ django.setup()
 from copytrading.selftest import SelfTestDoors, run_selftest
 class Hanging:
     name = "hanging"
-    async def submit(self, plan, signature):
+    async def submit(self, plan, signature, *, follower_id):
         sys.stdout.write("sending\\n"); sys.stdout.flush()
         await asyncio.Event().wait()
 run_selftest(SelfTestDoors(seconds_max=60, venue=Hanging()))

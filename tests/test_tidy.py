@@ -23,6 +23,7 @@ MONEY_MODULES = (
         f"execution/{name}.py"
         for name in ("orders", "pricing", "books", "fees", "positions", "preflight", "about", "gamma")
     ),
+    *(f"execution/clob/{name}.py" for name in ("numbers", "trades", "order_state", "order_wire")),
     *(f"copytrading/{name}.py" for name in ("sizing", "fields", "signals", "groups", "holdings", "decide", "filters")),
 )
 # Seconds and milliseconds are no money.

@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.html import format_html
 
 from copytrading.admin.lists import BOTH_PEOPLE
+from copytrading.admin.quality import QualityPage
 from copytrading.admin.tiers import TiersField, WordsField
 from copytrading.explain.summaries import summary_of
 from copytrading.models import CopyConfig, CopyConfigVersion
@@ -25,8 +26,9 @@ GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
     ("How much is sold", ("sell_sizing", "sell_amount_micros", "sell_percentage_bps")),
     ("Which trades", (
-        "sides", "direction", "min_trigger_micros", "max_odds_micros", "slippage_bps_max", "open_standing",
+        "sides", "direction", "min_trigger_micros", "max_odds_micros", "open_standing",
     )),
+    ("At which price", ("slippage", "slippage_bps_max", "fee_bps_max", "order_type")),
     ("Which markets", (
         "max_days_out", "min_liquidity_micros", "min_volume_micros", "categories", "keywords", "max_per_market_micros",
     )),
@@ -58,6 +60,16 @@ _SAID: dict[str, tuple[str, str]] = {
     "slippage_bps_max": (
         "Slippage at most (bps)", "How much worse than the leader's price an order may be; 100 bps are 1 %.",
     ),
+    "slippage": (
+        "Slippage",
+        "Fixed: orders go as far as the bound below. Auto: only as far as the book asks for to fill them, and half its "
+        "spread more, within the bound.",
+    ),
+    "fee_bps_max": (
+        "Fee at most (bps)",
+        "Do not buy where the venue's fee is a larger part of the leader's price; 100 bps are 1 %.",
+    ),
+    "order_type": ("Order type", "FAK takes what there is and lets the rest go. FOK takes all or nothing."),
     "max_days_out": ("Max days out (days)", "Do not buy in markets that end later. Empty is no bound."),
     "open_standing": (
         "Open standing positions",
@@ -146,7 +158,7 @@ COLUMNS: dict[str, Column] = {
     "shares_micros": shares("shares_micros"),
     "tiers": tiers_text,
     **{name: _listed(name) for name in ("categories", "keywords")},
-    **{name: percent(name) for name in ("percentage_bps", "sell_percentage_bps", "slippage_bps_max")},
+    **{name: percent(name) for name in ("percentage_bps", "sell_percentage_bps", "slippage_bps_max", "fee_bps_max")},
 }
 """A config where it cannot be typed, in people's units."""
 
@@ -170,7 +182,7 @@ def _activating(*, active: bool) -> BulkAction:
 
 
 @admin.register(CopyConfig)
-class CopyConfigAdmin(RecordAdmin):
+class CopyConfigAdmin(QualityPage, RecordAdmin):
     """What followers want of leaders; each change is a new version."""
 
     form = ConfigForm

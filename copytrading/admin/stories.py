@@ -11,6 +11,7 @@ from django.utils.html import format_html
 
 from copytrading.explain import accounts, progress
 from copytrading.models import Follower, Leader
+from copytrading.quality.queries import COPIES_MAX, WINDOWS
 from guardrails.models import Scope
 from guardrails.permissions import SET_LIMITS
 from ledger.sql import database_now
@@ -44,7 +45,7 @@ class StoryPages:
         return [own, *super().get_urls()]  # type: ignore[misc]  # of the admin beside it
 
     def story(self, request: HttpRequest, person_id: int) -> HttpResponse:
-        """The page; `?window=24h|7d|all`."""
+        """The page; `?window=24h|7d|30d|all`."""
         who = self.model._meta.model_name
         if not request.user.has_perms((f"copytrading.view_{who}", NEEDS)):
             raise PermissionDenied
@@ -52,7 +53,7 @@ class StoryPages:
         if person is None:
             raise Http404(f"No {who} {person_id}.")
         window = request.GET.get("window", "24h")
-        window = window if window in progress.WINDOWS else "24h"
+        window = window if window in WINDOWS else "24h"
         now = database_now()
         context = {
             **self.admin_site.each_context(request),
@@ -61,11 +62,10 @@ class StoryPages:
             "who": who,
             "person": person,
             "window": window,
-            "window_words": progress.WINDOWS[window][0],
-            "windows": [(name, words) for name, (words, _span) in progress.WINDOWS.items()],
+            "window_words": WINDOWS[window][0],
+            "windows": [(name, words) for name, (words, _span) in WINDOWS.items()],
             "copies": progress.copies_of(who, person_id, window=window, now=now),
-            "copies_max": progress.COPIES_MAX,
-            "fills_max": progress.FILLS_MAX,
+            "copies_max": COPIES_MAX,
             "configs": accounts.configs_of(**{f"{who}_id": person_id}),
             "configs_max": accounts.CONFIGS_MAX,
             "spending": accounts.spending_of(Scope[who.upper()], str(person_id), person, now=now),

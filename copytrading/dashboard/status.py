@@ -108,8 +108,9 @@ def switches_on() -> tuple[SwitchOn, ...]:
 
 
 def breakers_open() -> tuple[BreakerOpen, ...]:
-    """The breakers that are not closed, the newest first."""
-    rows = Breaker.objects.exclude(state=Breaker.State.CLOSED).order_by("-opened_at")[:BREAKERS_MAX]
+    """The breakers that are not closed: those of venues and of everybody, then those of accounts, the newest first."""
+    # By their names that is the order of the alphabet, backwards.
+    rows = Breaker.objects.exclude(state=Breaker.State.CLOSED).order_by("-scope", "-opened_at")[:BREAKERS_MAX]
     return tuple(
         BreakerOpen(
             kind=row.kind,

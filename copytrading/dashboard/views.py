@@ -20,6 +20,7 @@ from django.views.decorators.cache import never_cache
 
 from copytrading.dashboard import queries
 from copytrading.dashboard.feed import Feed
+from copytrading.dashboard.quality import OFFERED, QualityTables
 from copytrading.dashboard.status import status
 from copytrading.dashboard.telling import tell
 from copytrading.explain.reasons import EXPLANATIONS
@@ -90,6 +91,7 @@ class LiveReads:
 
     database: Database
     feed: Feed
+    tables: QualityTables
 
     async def state(self, request: HttpRequest) -> HttpResponse:
         """Everything to begin with."""
@@ -108,6 +110,13 @@ class LiveReads:
         return await self._answer(
             request, lambda: queries.events_after(after), kept=lambda: self.feed.events_after(after)
         )
+
+    async def quality(self, request: HttpRequest) -> HttpResponse:
+        """How well copies were made in `?window=24h|7d|30d`."""
+        window = request.GET.get("window", OFFERED[0])
+        if window not in OFFERED:
+            return _json({"error": f"`window` must be one of {', '.join(OFFERED)}."}, status=400)
+        return await self._answer(request, lambda: self.tables.table(window))
 
     async def trade(self, request: HttpRequest, trade_id: int) -> HttpResponse:
         """The story of one copy."""

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from django.db.models import Count, Q, Sum
 
+from copytrading.breaker_watch import VENUES
 from copytrading.explain.reasons import title
 from copytrading.explain.stories import outcome_of
 from copytrading.explain.summaries import summary_of
@@ -217,8 +218,10 @@ def newest_signals(leader_id: int) -> tuple[Heard, ...]:
 
 
 def holds_on(scope: Scope, key: str) -> tuple[Hold, ...]:
-    """The switches and breakers that hold this person or everybody; two queries."""
+    """The switches and breakers that hold this person, its venue or everybody; three queries at most."""
     mine = Q(scope=scope, key=key) | Q(scope=Scope.GLOBAL)
+    mode = Follower.objects.filter(pk=key).values_list("mode", flat=True).first() if scope == Scope.FOLLOWER else None
+    of_venue = Q(scope=Breaker.Scope.VENUE, key=VENUES.get(mode or "", ""))
     switches = [
         Hold(words=f"{row} is on", why=row.why, who=row.changed_by, since=row.changed_at)
         for row in Switch.objects.filter(mine, on=True).order_by("scope", "kind")
@@ -230,7 +233,7 @@ def holds_on(scope: Scope, key: str) -> tuple[Hold, ...]:
             who=row.changed_by,
             since=row.opened_at,
         )
-        for row in Breaker.objects.filter(mine).exclude(state=Breaker.State.CLOSED).order_by("scope", "kind")
+        for row in Breaker.objects.filter(mine | of_venue).exclude(state=Breaker.State.CLOSED).order_by("scope", "kind")
     ]
     return (*switches, *breakers)
 

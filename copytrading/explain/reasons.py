@@ -63,6 +63,15 @@ EXPLANATIONS: Mapping[str, str] = {
     "UNKNOWN_MARKET_VERSION": "The market is of a kind that this version cannot sign orders for.",
     "MODE_UNAVAILABLE": "The follower trades in a way that this version does not execute.",
     "NOT_ENOUGH_CASH": "The follower's free money did not suffice.",
+    "FEE_TOO_HIGH": "The market's taker fee is higher than the follower accepts on top of the price.",
+    "FALLBACK_PRICE": "There was no book; the leader's own price took its place.",
+    # Accounts
+    "ACCOUNT_NOT_READY": "The follower's trading account lacks something: see its readiness.",
+    "ACCOUNT_STOPPED": "The follower's trading account was stopped: see why on its page.",
+    "BALANCE_UNKNOWN": "What the follower has on the venue could not be read.",
+    "ALLOWANCE_MISSING": "The follower has not allowed the exchange to move its money or its shares.",
+    "RATE_LIMITED": "The venue's limit on orders held the copy back until it was too old.",
+    "WAITED_FOR_BUY": "The sale waited for a purchase of the same that was not settled yet.",
     # Budgets
     **_limits(),
     # After the prewrite
@@ -71,6 +80,9 @@ EXPLANATIONS: Mapping[str, str] = {
     "REJECTED": "The venue refused the order.",
     "NO_FILL": "The venue took the order, but nobody traded at its price.",
     "EXPIRED": "The venue never knew of the order; it was given up after its time.",
+    "VENUE_UNAVAILABLE": "The venue took no orders until the copy was too old: a restart, a refusal of all, no answer.",
+    "NOT_SIGNED": "The signer refused the order, or could not be reached; nothing was sent.",
+    "SETTLEMENT_FAILED": "The venue matched the order, but the trade failed on the chain: nothing was bought or sold.",
     # Incidents
     "OVERCOUNT": "A source had shown more than the chain confirmed.",
     "WITHDRAWN": "A leader's transaction that was acted on is not in the chain.",
@@ -91,6 +103,9 @@ EXPLANATIONS: Mapping[str, str] = {
     "LOAD_NORMAL": "The load has passed; everything is decided as it comes.",
     "STREAM_DEGRADED": "The activity stream fell silent or behind; leaders are polled faster meanwhile.",
     "STREAM_RECOVERED": "The activity stream is well again; leaders are polled at the usual pace.",
+    "UNSETTLED": "The venue matched the order an hour ago, and it is still neither confirmed nor failed.",
+    "AUDIT_DIFFERENCE": "What the venue shows of an account's trades differs from what is booked here.",
+    "SESSION_REVOKED": "The venue no longer takes the account's key: its owner revoked it, or it has expired.",
 }
 
 LEADER_TRADE_GONE = "The leader's transaction is not in the chain"

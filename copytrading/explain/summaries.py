@@ -24,6 +24,8 @@ class Choices(Protocol):
     max_trade_micros: int | None
     below_minimum: str
     slippage_bps_max: int
+    slippage: str
+    order_type: str
     sides: str
     min_trigger_micros: int
     max_odds_micros: int | None
@@ -74,7 +76,10 @@ def _buying(config: Choices, leader: str) -> str:
 
 
 def _bounds(config: Choices) -> list[str]:
-    found = [f"accepts a price up to {percent_text(config.slippage_bps_max)} worse than the leader's"]
+    auto = ", no further than the book asks for" if config.slippage == "AUTO" else ""
+    found = [f"accepts a price up to {percent_text(config.slippage_bps_max)} worse than the leader's{auto}"]
+    if config.order_type == "FOK":
+        found.append("takes all of an order or nothing")
     if config.min_trigger_micros:
         found.append(f"ignores buys under {dollar_text(config.min_trigger_micros)}")
     if config.max_odds_micros is not None:

@@ -52,7 +52,7 @@ class Follower(SpendingLimits):
     """An account that copies. Its limits bound what it buys after all leaders together."""
 
     class Mode(models.TextChoices):
-        """Where its orders go; only PAPER executes in this version."""
+        """Where its orders go: PAPER to nobody, EXCHANGE to the venue from its own account; PROXY is not built yet."""
 
         PAPER = "PAPER"
         EXCHANGE = "EXCHANGE"
@@ -110,6 +110,18 @@ class ConfigFields(models.Model):
         RAISE = "RAISE"
         ACCUMULATE = "ACCUMULATE"
 
+    class OrderKind(models.TextChoices):
+        """What happens with what cannot be filled at once: FAK takes what there is, FOK takes all or nothing."""
+
+        FAK = "FAK"
+        FOK = "FOK"
+
+    class Slippage(models.TextChoices):
+        """FIXED: as far as the bound. AUTO: as far as spread and depth of the book ask for, within the bound."""
+
+        FIXED = "FIXED"
+        AUTO = "AUTO"
+
     class OnStop(models.TextChoices):
         """What happens with what was copied when a stop is reached."""
 
@@ -150,6 +162,13 @@ class ConfigFields(models.Model):
     max_trade_micros = models.BigIntegerField(null=True, blank=True, help_text="Cuts any copy to this much pUSD.")
     below_minimum = models.CharField(max_length=10, choices=BelowMinimum.choices, default=BelowMinimum.SKIP)
     slippage_bps_max = models.PositiveIntegerField(default=200, validators=[MaxValueValidator(9_999)])
+    slippage = models.CharField(max_length=5, choices=Slippage.choices, default=Slippage.FIXED)
+    fee_bps_max = models.PositiveIntegerField(
+        default=1_000,
+        validators=[MaxValueValidator(10_000)],
+        help_text="Most taker fee on top of the price, in bps of it. The venue's highest schedule asks for 700.",
+    )
+    order_type = models.CharField(max_length=3, choices=OrderKind.choices, default=OrderKind.FAK)
     sides = models.CharField(max_length=4, choices=Sides.choices, default=Sides.BOTH)
     min_trigger_micros = models.BigIntegerField(default=0, help_text="Ignore leader buys under this much pUSD.")
     max_odds_micros = models.PositiveIntegerField(null=True, blank=True, help_text="Do not buy above this price.")
@@ -229,6 +248,7 @@ class CopyConfig(ConfigFields):
             models.CheckConstraint(
                 condition=Q(percentage_bps__lte=1_000_000, slippage_bps_max__lt=10_000), name="config_bps_sane"
             ),
+            models.CheckConstraint(condition=Q(fee_bps_max__lte=10_000), name="config_fee_bound_sane"),
             models.CheckConstraint(
                 condition=Q(max_odds_micros__isnull=True) | Q(max_odds_micros__gt=0, max_odds_micros__lt=1_000_000),
                 name="config_max_odds_is_a_price",

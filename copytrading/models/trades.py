@@ -33,6 +33,10 @@ class TradeFields(models.Model):
     )
     budget_mask = models.PositiveSmallIntegerField(default=0, help_text="Which budgets granted this copy.")
 
+    quote_source = models.CharField(max_length=24, blank=True, help_text="Of the book it was held against.")
+    best_micros = models.PositiveIntegerField(null=True, help_text="The book's best against the order then.")
+    matched_micros = models.BigIntegerField(default=0, help_text="Shares that the venue said it matched.")
+
     domain = models.CharField(max_length=16, blank=True)
     signer = models.CharField(max_length=42, blank=True)
     signature_type = models.PositiveSmallIntegerField(default=0)
@@ -63,6 +67,7 @@ class TradeFields(models.Model):
     detected_at = models.DateTimeField()
     decided_at = models.DateTimeField()
     submitted_at = models.DateTimeField(null=True)
+    answered_at = models.DateTimeField(null=True, help_text="When the venue's first answer came.")
     executed_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from copytrading.decide import Config, SignalFacts
 from copytrading.models import CopyTrade
-from copytrading.operations.decisions import Decision
+from copytrading.operations.decisions import Decision, Waits
 from copytrading.states import Status
 from execution.orders import OrderPlan
 from guardrails.budgets import mask_of
@@ -34,12 +34,16 @@ def idempotency_key(config_id: int, group_key: str, part: int) -> str:
 
 
 def copy_row(stamp: Stamp, decision: Decision, extra: tuple[Refusal, ...]) -> CopyTrade:
-    """The row: PENDING with its order and reservation, or SKIPPED with every reason; `extra` are the prewrite's own."""
+    """The row: PENDING with its order and reservation, READY, or SKIPPED with every reason.
+
+    `extra` reasons are the prewrite's own.
+    """
     intent, plan = decision.intent, decision.plan
     reasons = (*decision.refusals, *extra)
     row = _subject(decision.signal, decision.config)
-    row["reasons"] = reasons_json(reasons, intent.notes if intent else ())
+    row["reasons"] = reasons_json(reasons, _notes(decision))
     row["lease_term"], row["decided_at"], row["status"] = stamp.lease_term, stamp.now, Status.SKIPPED
+    row["quote_source"], row["best_micros"] = decision.quote_source, decision.best_micros
     if intent is not None:
         row["size_micros"], row["limit_micros"] = intent.size_micros, intent.limit_micros
         row["carried_micros"] = decision.aside_micros
@@ -47,6 +51,8 @@ def copy_row(stamp: Stamp, decision: Decision, extra: tuple[Refusal, ...]) -> Co
         row |= _order(plan)
     if plan is not None and intent is not None and not reasons:
         row |= _reservation(stamp, decision, intent)
+    elif decision.waits is not None:
+        row |= _waiting(stamp, decision.waits)
     return new_row(CopyTrade, **row)
 
 
@@ -85,6 +91,25 @@ def _order(plan: OrderPlan) -> dict[str, Any]:
         "order_timestamp_ms": plan.timestamp_ms,
         "maker_amount": plan.maker_amount,
         "taker_amount": plan.taker_amount,
+    }
+
+
+def _notes(decision: Decision) -> tuple[Reason, ...]:
+    noted = decision.intent.notes if decision.intent else ()
+    now = (decision.waits.why,) if decision.waits else ()
+    return tuple(dict.fromkeys((*noted, *decision.waited, *now)))
+
+
+def _waiting(stamp: Stamp, waits: Waits) -> dict[str, Any]:
+    """Nothing is reserved and nothing can have been sent; `expires_at` is until when it waits."""
+    return {
+        "status": Status.READY,
+        "locked_by": stamp.locked_by,
+        "locked_at": stamp.now,
+        "lock_token": stamp.lock_token,
+        "next_retry_at": waits.again_at,
+        "expires_at": waits.until,
+        "carried_micros": 0,
     }
 
 

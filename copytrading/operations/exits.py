@@ -13,7 +13,7 @@ from django.db import transaction
 from copytrading.models import CopiedPosition, CopyTrade, Signal, SignalGroup, Standing
 from copytrading.operations.outcomes import WATCH_FOR
 from copytrading.operations.signals import digest_of
-from copytrading.states import OPEN
+from copytrading.states import OPEN, Status
 from execution.models import Market, Position
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
@@ -135,7 +135,7 @@ def _left(follower_of: Mapping[int, int]) -> dict[int, tuple[Left, ...]]:
 
 def _busy(config_ids: Iterable[int]) -> set[int]:
     ids = set(config_ids)
-    orders = CopyTrade.objects.filter(config_id__in=ids, status__in=[status.value for status in OPEN])
+    orders = CopyTrade.objects.filter(config_id__in=ids, status__in=[status.value for status in (*OPEN, Status.READY)])
     signals = Signal.objects.filter(only_config_id__in=ids, done_at__isnull=True)
     return {*orders.values_list("config_id", flat=True), *signals.values_list("only_config_id", flat=True)}
 

@@ -19,6 +19,8 @@ class Move:
     fill: Fill | None = None
     refusal: Refusal | None = None
     submitted_at: datetime | None = None
+    answered_at: datetime | None = None
+    matched_micros: int = 0
     executor: str = ""
     next_retry_at: datetime | None = None
 

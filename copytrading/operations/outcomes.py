@@ -45,6 +45,8 @@ _ASSIGN = (
     "tx_hash",
     "executor",
     "submitted_at",
+    "answered_at",
+    "matched_micros",
     "executed_at",
 )
 
@@ -148,6 +150,8 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
         fill.tx_hash if fill else "",
         move.executor or row.executor,
         move.submitted_at or row.submitted_at,
+        move.answered_at or row.answered_at,
+        move.matched_micros or row.matched_micros,
         now if move.to is Status.EXECUTED else None,
     )
 

@@ -1,4 +1,4 @@
-"""The CLOB's market channel: hears of changed ticks, resolved and new markets, for the tokens in play."""
+"""The CLOB's market channel: hears of changed ticks, resolved and new markets and of books, for the tokens in play."""
 
 import asyncio
 import json
@@ -55,9 +55,21 @@ class MarketNews(Protocol):
         ...
 
 
+class BookEar(Protocol):
+    """Whoever keeps books by what the channel says of them."""
+
+    def heard(self, frame: bytes) -> tuple[int, ...]:
+        """A frame, whatever it tells; the tokens that must be subscribed to anew."""
+        ...
+
+    def lost(self, tokens: Iterable[int]) -> None:
+        """These are no longer heard of."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketEventsDoors:
-    """The outside."""
+    """The outside; `books` None where nobody keeps books."""
 
     sockets: Sockets
     clock: Clock
@@ -65,6 +77,7 @@ class MarketEventsDoors:
     tokens: TokensInPlay
     news: MarketNews
     stats: SourceStats
+    books: BookEar | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +113,21 @@ class MarketEvents:
                 await self._wait(stop, version)
         finally:
             await self._retire(list(self._channels))
+
+    def again(self, tokens: Collection[int]) -> None:
+        """Subscribe anew to these, where they are subscribed: a fresh book follows."""
+        for channel in self._channels:
+            channel.again(tokens)
+
+    def renew(self, token_id: int) -> None:
+        """Give up the connection of this token for a new one: it tells nothing any more, though it is open."""
+        for channel in self._channels:
+            if token_id in channel.wanted:
+                channel.tired = True
+
+    def hears(self, token_id: int) -> bool:
+        """Whether this token is subscribed."""
+        return any(token_id in channel.wanted for channel in self._channels)
 
     async def _wait(self, stop: asyncio.Event, version: int) -> None:
         waiting = [asyncio.create_task(stop.wait()), asyncio.create_task(self._doors.tokens.changed(version))]
@@ -144,13 +172,22 @@ class _Channel:
     def __init__(self, doors: MarketEventsDoors, settings: MarketEventsSettings, tokens: Iterable[int]) -> None:
         self._doors, self._settings = doors, settings
         self.wanted = frozenset(tokens)
+        self.tired = False
+        self._again: set[int] = set()
         self._bell = asyncio.Event()
         self._frames = 0
 
     def want(self, tokens: Collection[int]) -> None:
         """From now on these."""
         if self.wanted != tokens:
-            self.wanted = frozenset(tokens)
+            gone, self.wanted = self.wanted - set(tokens), frozenset(tokens)
+            self._lost(gone)
+            self._bell.set()
+
+    def again(self, tokens: Collection[int]) -> None:
+        """These anew."""
+        self._again |= self.wanted & set(tokens)
+        if self._again:
             self._bell.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -176,6 +213,7 @@ class _Channel:
             for task in tasks:
                 task.cancel()
             ends = await asyncio.gather(*tasks, return_exceptions=True)
+            self._lost(self.wanted)
             await socket.close()
             for end in ends:
                 if isinstance(end, Exception) and not isinstance(end, SocketDown):
@@ -186,14 +224,16 @@ class _Channel:
     async def _subscribe(self, socket: Socket) -> None:
         """Say what is wanted, and after each change only the difference."""
         self._bell.clear()
-        subscribed = self.wanted
+        subscribed, self._again, self.tired = self.wanted, set(), False
         first = {"assets_ids": _texts(subscribed), "type": "market", "custom_feature_enabled": True}
         await socket.send(json.dumps(first, separators=(",", ":")))
         while True:
             await self._bell.wait()
             self._bell.clear()
-            wanted = self.wanted
-            for operation, tokens in (("unsubscribe", subscribed - wanted), ("subscribe", wanted - subscribed)):
+            # A second subscription of what is subscribed is passed over: it has to be ended first (polymarket.md 4.2).
+            wanted, again, self._again = self.wanted, self._again & subscribed & self.wanted, set()
+            gone, new = (subscribed - wanted) | again, (wanted - subscribed) | again
+            for operation, tokens in (("unsubscribe", gone), ("subscribe", new)):
                 if tokens:
                     said = {"operation": operation, "assets_ids": _texts(tokens)}
                     await socket.send(json.dumps(said, separators=(",", ":")))
@@ -204,10 +244,16 @@ class _Channel:
         while True:
             frame = await socket.receive()
             self._frames += 1
+            if self._doors.books is not None:
+                self.again(self._doors.books.heard(frame))
             for event in read_events(frame):
                 stats.received()
                 stats.alive(self._doors.clock.monotonic_ms())
                 await self._tell(event)
+
+    def _lost(self, tokens: Iterable[int]) -> None:
+        if self._doors.books is not None:
+            self._doors.books.lost(tokens)
 
     async def _tell(self, event: MarketEvent) -> None:
         news = self._doors.news
@@ -222,7 +268,7 @@ class _Channel:
             log.warning("A market event could not be read.", action="read", why=event.sentence)
 
     async def _mind(self, socket: Socket) -> None:
-        """Ping, and raise SocketDown when nothing has come for too long."""
+        """Ping, and raise SocketDown when nothing has come for too long, or nothing but answers to pings."""
         clock, settings = self._doors.clock, self._settings
         frames, heard_ms = self._frames, clock.monotonic_ms()
         pinged_ms = heard_ms
@@ -231,6 +277,8 @@ class _Channel:
             now_ms = clock.monotonic_ms()
             if self._frames != frames:
                 frames, heard_ms = self._frames, now_ms
+            if self.tired:
+                raise SocketDown("Subscriptions are not answered.")
             if now_ms - heard_ms >= settings.silent_s * 1_000:
                 raise SocketDown(f"Nothing for {settings.silent_s:g} s.")
             if now_ms - pinged_ms >= settings.ping_s * 1_000:

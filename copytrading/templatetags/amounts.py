@@ -5,13 +5,14 @@ from datetime import datetime
 from django import template
 
 from copytrading.explain.reasons import title
-from ledger.texts import NOTHING, dollar_text, price_text, share_text
+from ledger.texts import NOTHING, dollar_text, percent_text, price_text, share_text
 
 register = template.Library()
 
 register.filter("dollars", dollar_text)
 register.filter("shares", share_text)
 register.filter("price", price_text)
+register.filter("percent", percent_text)
 register.filter("reason_title", title)
 
 

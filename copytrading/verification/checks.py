@@ -12,17 +12,26 @@ from django.conf import settings
 from copytrading.models import CopyTrade
 from copytrading.states import Status
 from copytrading.verification.bench import Bench, clear_stores
+from copytrading.verification.claims import claim_steps
 from copytrading.verification.configs import config_steps
 from copytrading.verification.database import address, private_database, undisturbed
 from copytrading.verification.dual import dual_steps
 from copytrading.verification.events import ALLOWED_WALLETS, event_steps
 from copytrading.verification.market_events import market_event_steps
 from copytrading.verification.prewrite import prewrite_steps
+from copytrading.verification.prices import price_fallback_steps, quote_cache_steps
 from copytrading.verification.processes import Words, environment_of_its_own
+from copytrading.verification.real_orders import (
+    execution_path_steps,
+    parallel_order_steps,
+    preflight_cache_steps,
+    session_key_steps,
+)
 from copytrading.verification.recovery import recovery_steps
 from copytrading.verification.sharing import FAN_OUT, POOL, ownership_steps, pool_steps
 from copytrading.verification.steps import Result, Step, run_steps
 from copytrading.verification.stores import EXITS_BPS, QUEUE_MAX, backpressure_steps, dedup_steps
+from copytrading.verification.unknown import unknown_steps
 from guardrails.stores.base import StoreDown
 from ledger.sql import database_now
 
@@ -97,6 +106,14 @@ CHECKS: Mapping[str, Check] = {
     ),
     "shard-ownership": Check(steps=ownership_steps, settings=SETTINGS),
     "market-events": Check(steps=lambda _bench: market_event_steps(in_force), settings=SETTINGS),
+    "quote-cache": Check(steps=lambda _bench: quote_cache_steps(in_force), settings=SETTINGS),
+    "price-fallback": Check(steps=lambda _bench: price_fallback_steps(in_force), settings=SETTINGS),
+    "lock-claims": Check(steps=claim_steps, settings=SETTINGS),
+    "unknown-outcomes": Check(steps=lambda _bench: unknown_steps(in_force), settings=SETTINGS),
+    "execution-paths": Check(steps=lambda _bench: execution_path_steps(in_force), settings=SETTINGS),
+    "parallel-orders": Check(steps=lambda _bench: parallel_order_steps(in_force), settings=SETTINGS),
+    "session-keys": Check(steps=lambda _bench: session_key_steps(in_force), settings=SETTINGS),
+    "preflight-cache": Check(steps=lambda _bench: preflight_cache_steps(in_force), settings=SETTINGS),
     "dual-supervisor": Check(steps=lambda _bench: dual_steps(environment)),
     "cursor-recovery": Check(steps=lambda _bench: recovery_steps(environment)),
 }

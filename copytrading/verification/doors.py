@@ -10,7 +10,7 @@ from django.db import connection
 from copytrading.models import CopyTrade
 from copytrading.operations.prewrite import Prewrite, Written, prewrite
 from execution.orders import OrderPlan
-from execution.ports import Fill, Filled, NotFound, OrderState, Outcome, Unknown
+from execution.ports import Fill, Filled, NotFound, OrderRef, OrderState, Outcome, Unknown
 from ledger.db import ClosableDatabase, ThreadedDatabase
 from ledger.system import SystemClock
 from ledger.units import ONE, Micros
@@ -51,7 +51,7 @@ class WatchfulVenue:
         self._answers = answers
         self.heard: list[tuple[str, list[str]]] = []
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:  # noqa: ARG002  # the port's name
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:  # noqa: ARG002
         """Fill the whole size at the limit; a venue without answers leaves its sender in the dark."""
         witness = ThreadedDatabase(1)
         try:
@@ -62,9 +62,13 @@ class WatchfulVenue:
             return Unknown(detail="This venue does not answer.")
         return Filled(fill=fill_at_limit(plan.size_micros, plan.limit_micros))
 
-    async def look_up(self, order_hash: str) -> OrderState:  # noqa: ARG002  # the port's name
+    async def look_up(self, order: OrderRef) -> OrderState:  # noqa: ARG002  # the port's name
         """It remembers nothing."""
         return NotFound()
+
+    async def cancel(self, order: OrderRef) -> bool:  # noqa: ARG002  # the port's name
+        """Nothing ever rests here."""
+        return True
 
 
 class HeldBack:

@@ -65,16 +65,29 @@ class ListedHttp:
         self._http: Http = SharedHttp()
         self.asked: list[str] = []
 
-    async def get(self, url: str, *, query: Mapping[str, str] | None = None, timeout_s: float) -> Answer:
+    async def get(
+        self,
+        url: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+    ) -> Answer:
         """Ask, and remember it."""
         self.asked.append(f"{url} {dict(query or {})}")
-        return await self._http.get(url, query=query, timeout_s=timeout_s)
+        return await self._http.get(url, query=query, headers=headers, timeout_s=timeout_s)
 
     async def post(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
     ) -> Answer:
         """Send."""
         return await self._http.post(url, body=body, headers=headers, timeout_s=timeout_s)
+
+    async def delete(
+        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+    ) -> Answer:
+        """Have something removed."""
+        return await self._http.delete(url, body=body, headers=headers, timeout_s=timeout_s)
 
     async def close(self) -> None:
         """Let go."""

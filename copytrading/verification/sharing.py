@@ -20,7 +20,7 @@ from copytrading.verification.doors import fill_at_limit
 from copytrading.verification.steps import Step, Wrong, same
 from copytrading.wiring import build_stores
 from execution.orders import OrderPlan
-from execution.ports import Filled, NotFound, OrderState, Outcome
+from execution.ports import Filled, NotFound, OrderRef, OrderState, Outcome
 from ledger.db import ThreadedDatabase
 from ledger.sql import database_now
 from ledger.system import SystemClock
@@ -43,7 +43,7 @@ class CrowdedVenue:
         self.most = 0
         self.tokens: list[int] = []
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:  # noqa: ARG002  # the port's name
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:  # noqa: ARG002
         """Fill the whole size at the limit after a moment."""
         self._here += 1
         self.most = max(self.most, self._here)
@@ -52,9 +52,13 @@ class CrowdedVenue:
         self._here -= 1
         return Filled(fill=fill_at_limit(plan.size_micros, plan.limit_micros))
 
-    async def look_up(self, order_hash: str) -> OrderState:  # noqa: ARG002  # the port's name
+    async def look_up(self, order: OrderRef) -> OrderState:  # noqa: ARG002  # the port's name
         """It remembers nothing."""
         return NotFound()
+
+    async def cancel(self, order: OrderRef) -> bool:  # noqa: ARG002  # the port's name
+        """Nothing ever rests here."""
+        return True
 
 
 def pool_steps(bench: Bench) -> Iterable[Step]:

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from execution.books import Book, Level, Match, consume, match
 from execution.fees import taker_fee
 from execution.orders import OffTick, OrderPlan, OrderType, check_price, order_hash
-from execution.ports import Fill, Filled, NotFound, OrderState, Outcome, Rejected, RejectReason, Unknown
+from execution.ports import (
+    Fill,
+    Filled,
+    NotFound,
+    OrderRef,
+    OrderState,
+    Outcome,
+    Rejected,
+    RejectReason,
+    Unknown,
+)
 from execution.preflight import MarketTerms, market_refusal, size_refusal
 from execution.quotes import KnownQuotes, remember
 from ledger.clock import Clock, Randomness
@@ -65,7 +75,7 @@ class PaperVenue:
         self._orders: OrderedDict[str, Filled | Rejected] = OrderedDict()
         self._left: OrderedDict[tuple[int, str, Side], tuple[Level, ...]] = OrderedDict()
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int = 0) -> Outcome:  # noqa: ARG002
         """Execute once by order hash. The same hash again ("Duplicated") gets the same answer."""
         rejected, answer_lost, request_lost = self._draw_failure()
         await self._travel()
@@ -79,12 +89,16 @@ class PaperVenue:
         await self._travel()
         return Unknown(detail="The answer was lost on its way.") if answer_lost else answer
 
-    async def look_up(self, order_hash: str) -> OrderState:
+    async def look_up(self, order: OrderRef) -> OrderState:
         """The final answer to this hash; not found when it never arrived, or so long ago that it was forgotten."""
         await self._travel()
-        answer = self._orders.get(order_hash)
+        answer = self._orders.get(order.order_hash)
         await self._travel()
         return answer or NotFound()
+
+    async def cancel(self, order: OrderRef) -> bool:  # noqa: ARG002  (the port's name)
+        """Nothing ever rests here."""
+        return True
 
     def _draw_failure(self) -> tuple[bool, bool, bool]:
         config = self._config

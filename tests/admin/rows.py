@@ -18,6 +18,7 @@ from copytrading.models import (
 )
 from copytrading.models.trades import TradeFields
 from copytrading.states import Status
+from execution.models import TradingAccount, VenueFill
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.models import Breaker, Budget, Switch
 from guardrails.operations import record_events
@@ -78,7 +79,18 @@ def make_rows() -> None:
         actor="olga", action="change", subject="copytrading.leader", before={"name": "a"}, after={"name": "b"}
     )
     write_audit([note])
-    Breaker.objects.create(kind="FAILURE_RATE", scope="GLOBAL")
+    Breaker.objects.create(kind="FAILURE_RATE", scope="VENUE", key="clob")
     CarriedSize.objects.create(config=trade.config, token_id=TOKEN, size_micros=3 * ONE)
     CopiedPosition.objects.create(config=trade.config, token_id=TOKEN, size_micros=100 * ONE, spent_micros=50 * ONE)
+    TradingAccount.objects.create(follower=trade.follower, signer=trade.follower.wallet, missing=[])
+    VenueFill.objects.create(
+        trade=trade,
+        venue_trade_id="t-1",
+        order_hash=f"0x{1:064x}",
+        size_micros=ONE,
+        price_micros=500_000,
+        cost_micros=ONE // 2,
+        status="CONFIRMED",
+        matched_at=BEGINNING,
+    )
     Standing.objects.create(config=trade.config, profit_micros=7 * ONE, peak_micros=9 * ONE)

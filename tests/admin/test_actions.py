@@ -21,7 +21,7 @@ from ledger.bulk import Done, try_now
 from ledger.models import AuditEntry, Debt, ReimbursementLedger
 from ledger.sql import database_now
 from ledger.units import ONE
-from tests.admin.pages import act, address
+from tests.admin.pages import act, address, read
 from tests.doors import BEGINNING
 from tests.factories import CopyConfigFactory, LeaderFactory, SignalFactory, trade_in
 from tests.operations.deals import balances, bought, standing
@@ -243,6 +243,23 @@ def test_breaker_is_opened_and_closed_from_its_list(admin_client: Client) -> Non
         act(admin_client, action, breaker)
         breaker.refresh_from_db()
         assert breaker.state == state
+
+
+@pytest.mark.parametrize(("scope", "key"), [("VENUE", "clob"), ("FOLLOWER", "7")])
+def test_breaker_of_a_venue_or_an_account_is_overruled_with_a_reason(
+    admin_client: Client, scope: str, key: str
+) -> None:
+    breaker = Breaker.objects.create(
+        kind="DAILY_DRAWDOWN", scope=scope, key=key, state="OPEN", opened_at=BEGINNING, counts={"lost_micros": 15 * ONE}
+    )
+    other = Breaker.objects.create(kind="DAILY_DRAWDOWN", scope=scope, key="9", state="OPEN", opened_at=BEGINNING)
+    assert "lost $15.00" in read(admin_client, Breaker, "change", breaker.pk)
+    act(admin_client, "set_closed", breaker, why="They accept it.")
+    breaker.refresh_from_db()
+    other.refresh_from_db()
+
+    assert (breaker.state, breaker.why, other.state) == ("CLOSED", "They accept it.", "OPEN")
+    assert AuditEntry.objects.get(action="override").label == f"Daily drawdown breaker for {scope.lower()} {key}"
 
 
 def test_open_breaker_is_let_probe_at_once_and_a_closed_one_is_left(admin_client: Client) -> None:

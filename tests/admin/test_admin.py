@@ -17,8 +17,9 @@ from copytrading.models import (
     Follower,
     Leader,
 )
+from copytrading.roles import UNSEEN
 from copytrading.states import Status
-from execution.models import Market
+from execution.models import Market, TradingAccount
 from guardrails.models import Switch
 from ledger.units import ONE
 from tests.admin.pages import address, read
@@ -42,9 +43,10 @@ OURS = [
     model
     for app in ("ledger", "guardrails", "execution", "copytrading")
     for model in apps.get_app_config(app).get_models()
+    if model._meta.label not in UNSEEN
 ]
 ADDED_BY_OPERATORS = {Leader, Follower, CopyConfig, Switch}
-CHANGED_BY_OPERATORS = ADDED_BY_OPERATORS | {Market}
+CHANGED_BY_OPERATORS = ADDED_BY_OPERATORS | {Market, TradingAccount}
 
 
 def name_of(model: type[Model]) -> str:

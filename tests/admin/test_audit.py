@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from copytrading.models import CopyConfig, Follower, Leader
-from execution.models import Market
+from execution.models import Market, TradingAccount
 from guardrails.models import Breaker, Switch
 from guardrails.queries import switches
 from ledger.audit import HIDDEN
@@ -52,6 +52,11 @@ CHANGES: dict[type[Model], tuple[Callable[[], Model], Callable[[Any], dict[str, 
     Follower: (FollowerFactory, lambda row: {"name": "Fay B", "mode": "PAPER", **NO_LIMITS}, "name"),
     CopyConfig: (CopyConfigFactory, lambda row: config_form(row, max_trade_micros="7"), "max_trade_micros"),
     Market: (MarketFactory, lambda row: {**NO_LIMITS, "daily_limit_micros": "5"}, "daily_limit_micros"),
+    TradingAccount: (
+        lambda: TradingAccount.objects.create(follower=FollowerFactory(), signer="0x" + "ab" * 20),
+        lambda row: {"tier": "GOLD"},
+        "tier",
+    ),
     Switch: (lambda: Switch.objects.create(scope="GLOBAL"), lambda row: {"on": "on", "why": "odd"}, "on"),
     User: (lambda: User.objects.create_user("rita"), lambda row: {**USER, "is_staff": "on"}, "is_staff"),
     Group: (lambda: Group.objects.create(name="Auditors"), lambda row: {"name": "Inspectors"}, "name"),
@@ -81,7 +86,7 @@ def unwritable(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 def test_every_page_that_people_write_on_is_in_these_tables() -> None:
     assert set(WRITABLE) == set(CHANGES)
-    assert set(ADDS) == set(CHANGES) - {Market}
+    assert set(ADDS) == set(CHANGES) - {Market, TradingAccount}
 
 
 @pytest.mark.parametrize("model", ADDS, ids=lambda model: model._meta.label)

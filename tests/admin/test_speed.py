@@ -14,8 +14,8 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from copytrading.dashboard.status import orders_waiting
-from copytrading.explain import progress
 from copytrading.models import CopyTrade, SignalGroup
+from copytrading.quality.queries import WINDOWS
 from copytrading.states import Status
 from ledger.admin.lists import COUNTED_MAX, BoundedPaginator, span_of
 from ledger.moments import keys_between, newest_key
@@ -81,9 +81,10 @@ def addresses_of_copies() -> Iterator[str]:
     yield f"{copies}?leader__id__exact={leader.pk}&status__exact=SKIPPED"
     for text in (trade.pk, trade.order_hash, follower.wallet, leader.name, trade.condition_id, "rain-7", "nobody"):
         yield f"{copies}?q={text}"
-    for window in progress.WINDOWS:
+    for window in WINDOWS:
         yield reverse("admin:copytrading_follower_story", args=[follower.pk]) + f"?window={window}"
         yield reverse("admin:copytrading_leader_story", args=[leader.pk]) + f"?window={window}"
+        yield reverse("admin:copytrading_copyconfig_quality", args=[trade.config_id]) + f"?window={window}"
     yield reverse("admin:copytrading_why") + f"?signal={trade.signal_id}&follower={follower.pk}"
     yield address(CopyTrade, "change", trade.pk)
 
@@ -96,7 +97,7 @@ def test_no_page_scans_the_copies(admin_client: Client) -> None:
         (url, sql)
         for url in addresses_of_copies()
         for sql in queries_of(admin_client, url)
-        if "copytrading_copytrade" in sql and sql.startswith("SELECT") and _scans(sql)
+        if "copytrading_copytrade" in sql and sql.startswith("SELECT") and scans(sql, CopyTrade)
     ]
     assert scanning == []
 
@@ -108,7 +109,7 @@ def test_orders_under_way_are_counted_without_scanning_the_copies() -> None:
     with CaptureQueriesContext(connection) as asked:
         (told,) = orders_waiting()
     assert (told.status, told.count) == ("UNKNOWN", 1)
-    assert not _scans(asked[-1]["sql"])
+    assert not scans(asked[-1]["sql"], CopyTrade)
 
 
 @pytest.mark.postgres
@@ -171,13 +172,14 @@ def test_copies_are_found_by_when_they_were_decided(admin_client: Client) -> Non
     assert f">{old.pk}<" in read(admin_client, CopyTrade, decided="nonsense")
 
 
-def _scans(sql: str) -> bool:
+def scans(sql: str, *models: type[Model]) -> bool:
+    """Whether Postgres would read a whole table of these models to answer."""
     with connection.cursor() as cursor:
         cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
-        return _scanned(cursor.fetchone()[0][0]["Plan"])
+        return _scanned(cursor.fetchone()[0][0]["Plan"], {model._meta.db_table for model in models})
 
 
-def _scanned(plan: dict[str, Any]) -> bool:
-    if plan["Node Type"] == "Seq Scan" and plan["Relation Name"] == "copytrading_copytrade":
+def _scanned(plan: dict[str, Any], tables: set[str]) -> bool:
+    if plan["Node Type"] == "Seq Scan" and plan["Relation Name"] in tables:
         return True
-    return any(_scanned(each) for each in plan.get("Plans", []))
+    return any(_scanned(each, tables) for each in plan.get("Plans", []))

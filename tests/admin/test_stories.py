@@ -7,10 +7,11 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
-from copytrading.explain import progress
+from copytrading.admin import stories
 from copytrading.explain.accounts import configs_of, holdings_of, holds_on, money_of, newest_signals, spending_of
-from copytrading.explain.progress import copies_of, spread
+from copytrading.explain.progress import copies_of
 from copytrading.models import CopiedPosition, CopyConfig, CopyTrade, Follower, Leader, LeaderPosition, Standing
+from copytrading.quality import queries
 from copytrading.states import Status
 from execution.models import Market
 from guardrails.models import Breaker, Budget, Scope, Switch
@@ -65,9 +66,9 @@ def test_copies_of_a_leader_are_those_of_all_its_followers(fay_config: CopyConfi
     assert copies_of("follower", fay_config.follower_id, window="all", now=BEGINNING).seen == 1
 
 
-@pytest.mark.parametrize(("window", "seen"), [("24h", 1), ("7d", 2), ("all", 3)])
+@pytest.mark.parametrize(("window", "seen"), [("24h", 1), ("7d", 2), ("30d", 3), ("all", 4)])
 def test_window_bounds_the_copies(fay_config: CopyConfig, window: str, seen: int) -> None:
-    for days in (30, 3, 0):
+    for days in (40, 20, 3, 0):
         CopyTradeFactory(config=fay_config, decided_at=BEGINNING - timedelta(days=days, hours=1))
     assert copies_of("follower", fay_config.follower_id, window=window, now=BEGINNING).seen == seen
 
@@ -75,47 +76,14 @@ def test_window_bounds_the_copies(fay_config: CopyConfig, window: str, seen: int
 def test_copies_beyond_the_bound_are_left_out_and_that_is_said(
     admin_client: Client, fay_config: CopyConfig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(progress, "COPIES_MAX", 2)
+    monkeypatch.setattr(queries, "COPIES_MAX", 2)
+    monkeypatch.setattr(stories, "COPIES_MAX", 2)
     CopyTradeFactory.create_batch(3, config=fay_config)
     found = copies_of("follower", fay_config.follower_id, window="all", now=BEGINNING)
     assert (found.seen, found.cut) == (2, True)
     assert "The newest 2 copies of all time; there are more." in story(
         admin_client, "follower", fay_config.follower_id, window="all"
     )
-
-
-@pytest.mark.parametrize(
-    ("side", "price_micros", "slippage"),
-    [("BUY", 510_000, 200), ("BUY", 490_000, -200), ("SELL", 490_000, 200), ("SELL", 510_000, -200)],
-)
-def test_slippage_is_how_much_worse_than_the_leader_a_fill_was(
-    fay_config: CopyConfig, side: str, price_micros: int, slippage: int
-) -> None:
-    executed(fay_config, side=side, fill_price_micros=price_micros)
-    found = copies_of("follower", fay_config.follower_id, window="all", now=BEGINNING)
-    assert found.slippage_bps.median == slippage
-
-
-def test_delays_are_told_step_by_step(fay_config: CopyConfig) -> None:
-    for extra in (0, 10, 90):
-        executed(
-            fay_config,
-            detected_at=BEGINNING,
-            decided_at=BEGINNING + timedelta(milliseconds=5),
-            submitted_at=BEGINNING + timedelta(milliseconds=8),
-            executed_at=BEGINNING + timedelta(milliseconds=20 + extra),
-        )
-    found = copies_of("follower", fay_config.follower_id, window="all", now=BEGINNING)
-    assert [(each.spread.median, each.spread.p90) for each in found.delays_ms] == [(5, 5), (3, 3), (22, 102), (30, 110)]
-
-
-@pytest.mark.parametrize(
-    ("values", "median", "p90"),
-    [([], None, None), ([7], 7, 7), ([3, 1, 2], 2, 3), (range(1, 11), 5, 9), (range(1, 101), 50, 90)],
-)
-def test_spread_is_by_nearest_rank(values: Any, median: int | None, p90: int | None) -> None:
-    found = spread(values)
-    assert (found.median, found.p90) == (median, p90)
 
 
 # --- Money --------------------------------------------------------------------------------------------
@@ -179,9 +147,11 @@ def test_switches_and_breakers_on_somebody_or_on_everybody_are_told(fay: Followe
     Switch.objects.create(scope="GLOBAL", kind="DRY_RUN", on=True)
     Switch.objects.create(scope="GLOBAL", kind="PAUSE", on=False)
     Breaker.objects.create(kind="FAILURE_RATE", scope="GLOBAL", state="OPEN", opened_at=BEGINNING)
+    for venue in ("paper", "clob"):
+        Breaker.objects.create(kind="UNKNOWN_RATE", scope="VENUE", key=venue, state="OPEN", opened_at=BEGINNING)
     assert [each.words for each in holds_on(Scope.FOLLOWER, str(fay.pk))] == [
         f"Pause of follower {fay.pk} is on", "Dry run of everything is on",
-        "Failure rate breaker for everything is open",
+        "Failure rate breaker for everything is open", "Unknown rate breaker for venue paper is open",
     ]  # fmt: skip
 
 
@@ -230,7 +200,7 @@ def test_leaders_page_says_what_its_copies_have_realised(admin_client: Client, f
 # --- The pages ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("window", ["24h", "7d", "all", "nonsense"])
+@pytest.mark.parametrize("window", ["24h", "7d", "30d", "all", "nonsense"])
 def test_pages_show_everything_in_peoples_units(admin_client: Client, fay_config: CopyConfig, window: str) -> None:
     now = database_now()
     trade = executed(fay_config, decided_at=now, detected_at=now, executed_at=now)

@@ -22,6 +22,7 @@ from copytrading.verification.checks import CHECKS
 from copytrading.verification.database import NAME, NotPrivate, proved_inside
 from copytrading.verification.steps import Result, Step, Wrong, report, run_steps, same
 from ledger.sql import database_now
+from tests.canaries import kek_text
 from tests.conftest import ROOT
 from tests.factories import CopyTradeFactory, columns_of
 
@@ -111,7 +112,7 @@ def test_people_read_a_line_for_each_step_and_their_own_rows_stay_as_they_are(ve
 
 @pytest.mark.parametrize("check", CHECKS)
 def test_real_trading_is_refused_with_a_sentence(verify: Verify, check: str) -> None:
-    done = verify(check, "--json", ENABLE_REAL_TRADING="true")
+    done = verify(check, "--json", ENABLE_REAL_TRADING="true", SLIPSTREAM_KEK=kek_text("k1"))
     assert done.returncode == 1
     assert "does not run where ENABLE_REAL_TRADING is set" in done.stderr
     assert (done.stdout, left_behind()) == ("", [])
@@ -143,7 +144,7 @@ def test_read_only_counts_open_orders_past_their_expiry(verify: Verify) -> None:
     stale_row(-60)
     CopyTrade.objects.filter(pk=stale_row(60).pk).update(status=Status.UNKNOWN)
     CopyTrade.objects.filter(pk=stale_row(60).pk).update(**columns_of(Status.EXECUTED))
-    done = verify("prewrite", "--read-only", "--json", ENABLE_REAL_TRADING="true")
+    done = verify("prewrite", "--read-only", "--json", ENABLE_REAL_TRADING="true", SLIPSTREAM_KEK=kek_text("k1"))
     assert (done.returncode, json.loads(done.stdout)) == (0, {"check": "prewrite", "passed": True, "stale": 2})
 
 

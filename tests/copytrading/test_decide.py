@@ -8,11 +8,13 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from copytrading.decide import CopyFacts, OrderFacts, Sides, Skip, decide_copy, domain_of, plan_order
+from copytrading.decide import CopyFacts, OrderFacts, Planned, Sides, Skip, decide_copy, domain_of, plan_order
 from copytrading.sizing import NOTHING_YET, Already, Sizing
 from execution.books import Book, Level
+from execution.fees import FeeTerms
 from execution.orders import ExchangeDomain, OrderPlan, OrderType, order_hash
 from execution.preflight import MarketTerms
+from execution.pricing import Slippage
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent, Unit
 from ledger.units import ONE, Micros, Side, cost_up
 from tests.copytrading.test_batches import config, signal
@@ -194,8 +196,13 @@ INTENT = wanted(decide_copy(trade(), FAY, FACTS))
 SALE = wanted(decide_copy(trade(SELL, leader_held_micros=Micros(2_000 * ONE)), FAY, FACTS))
 
 
-def plan(intent: TradeIntent = INTENT, facts: Facts = RULES, **changes: Any) -> OrderPlan | Skip:
+def planned(intent: TradeIntent = INTENT, facts: Facts = RULES, **changes: Any) -> Planned | Skip:
     return plan_order(intent, order(**changes), facts, Limits())
+
+
+def plan(intent: TradeIntent = INTENT, facts: Facts = RULES, **changes: Any) -> OrderPlan | Skip:
+    answer = planned(intent, facts, **changes)
+    return answer.plan if isinstance(answer, Planned) else answer
 
 
 @pytest.mark.parametrize(
@@ -267,11 +274,11 @@ def test_an_order_never_spends_more_than_the_cap_nor_pays_worse_than_the_bound(
     answer = decide_copy(trade(size=shares, price=price), greedy, facts)
     assume(isinstance(answer, TradeIntent))
     intent = wanted(answer)
-    planned = plan(intent, market=market, book=book(0, intent.limit_micros))
+    ordered = plan(intent, market=market, book=book(0, intent.limit_micros))
     assert intent.limit_micros * 10_000 <= price * (10_000 + slippage)
     assert intent.cost_micros == cost_up(intent.size_micros, intent.limit_micros) <= 100 * ONE
-    assert isinstance(planned, OrderPlan)
-    assert planned.maker_amount <= intent.cost_micros
+    assert isinstance(ordered, OrderPlan)
+    assert ordered.maker_amount <= intent.cost_micros
 
 
 @given(prices, st.integers(1, 10**6), st.integers(0, 10**12), st.none() | st.integers(0, 10**13))
@@ -280,3 +287,55 @@ def test_a_sell_never_leaves_less_than_nothing(price: int, shares: int, held: in
     facts = replace(FACTS, held_micros=Micros(held))
     answer = decide_copy(trade(SELL, size=shares, price=price, leader_held_micros=known), FAY, facts)
     assert reasons(answer) or wanted(answer).size_micros <= held
+
+
+def deep(*asks: tuple[int, int]) -> Book:
+    """A book of (cents, shares) that are asked."""
+    found = tuple(Level(Micros(cents * 10_000), Micros(shares * ONE)) for cents, shares in asks)
+    return Book(token_id=7, bids=(), asks=found, version="b2")
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ((), Refusal(Reason.NO_LIQUIDITY)),
+        ((Level(Micros(530_000), Micros(ONE)),), Refusal(Reason.PRICE_DEVIATION, 600, 200, Unit.BPS)),
+        ((Level(Micros(510_000), Micros(ONE)),), None),
+    ],
+)
+def test_an_order_sees_only_what_the_ones_before_have_left(left: tuple[Level, ...], expected: Refusal | None) -> None:
+    answer = planned(left=left)
+    assert (answer.refusals if isinstance(answer, Skip) else ()) == ((expected,) if expected else ())
+
+
+def test_an_order_takes_what_it_would_match_within_its_limit() -> None:
+    answer = planned(book=deep((50, 30), (51, 40), (52, 900)))
+    assert isinstance(answer, Planned)
+    assert (answer.takes_micros, answer.plan.size_micros) == (70 * ONE, 100 * ONE)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [(99, Refusal(Reason.NO_LIQUIDITY, 99 * ONE, 100 * ONE, Unit.SHARES)), (100, None)],
+)
+def test_a_fok_order_that_the_book_would_kill_is_not_sent(shares: int, expected: Refusal | None) -> None:
+    answer = planned(book=deep((50, shares)), order_type=OrderType.FOK)
+    assert (answer.refusals if isinstance(answer, Skip) else ()) == ((expected,) if expected else ())
+    assert isinstance(answer, Skip) or answer.plan.order_type is OrderType.FOK
+
+
+def test_an_auto_order_is_reserved_for_at_its_own_limit() -> None:
+    wide = replace(INTENT, slippage_bps_max=1_000, limit_micros=Micros(550_000), cost_micros=Micros(55 * ONE))
+    answer = planned(wide, book=deep((50, 100)), slippage=Slippage.AUTO)
+    assert isinstance(answer, Planned)
+    assert (answer.plan.limit_micros, answer.intent.limit_micros) == (510_000, 510_000)
+    assert (answer.intent.cost_micros, answer.plan.maker_amount) == (51 * ONE, 51 * ONE)
+
+
+def test_a_fee_guards_what_is_bought_and_locks_in_nothing() -> None:
+    taxed = replace(OPEN_MARKET, fee=FeeTerms(rate_bps=700))
+    refused = planned(market=taxed, fee_bps_max=300)
+    assert isinstance(refused, Skip)
+    assert refused.refusals == (Refusal(Reason.FEE_TOO_HIGH, 350, 300, Unit.BPS),)
+    assert isinstance(planned(SALE, market=taxed, fee_bps_max=300), Planned)
+    assert isinstance(planned(market=taxed), Planned)

@@ -21,13 +21,13 @@ class SlowVenue(ScriptedVenue):
         self.inside: list[str] = []
         self.together: set[frozenset[str]] = set()
 
-    async def submit(self, plan: OrderPlan, signature: bytes) -> Outcome:
+    async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
         assert plan.maker not in self.inside, "two orders of one follower at once"
         self.inside.append(plan.maker)
         self.together.add(frozenset(self.inside))
         await asyncio.sleep(0)
         self.inside.remove(plan.maker)
-        return await super().submit(plan, signature)
+        return await super().submit(plan, signature, follower_id=follower_id)
 
 
 @pytest.fixture

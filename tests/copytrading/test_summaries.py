@@ -33,6 +33,8 @@ SELLS = "Sells the same part as the leader."
         ({"below_minimum": "ACCUMULATE"}, "saves up copies that are too small."),
         ({"min_trigger_micros": 10 * ONE}, "; ignores buys under $10.00"),
         ({"max_odds_micros": 850_000}, "; buys at 0.85 or less"),
+        ({"slippage": "AUTO"}, "up to 2 % worse than the leader's, no further than the book asks for."),
+        ({"order_type": "FOK"}, "; takes all of an order or nothing."),
         ({"sides": "BUY"}, f"{FIRST} Copies buys only."),
         ({"sides": "SELL"}, f"Copies sells only. {SELLS}"),
         ({"sell_sizing": "FIXED_AMOUNT", "sell_amount_micros": 7 * ONE}, "Sells $7.00 at each sell."),

@@ -155,10 +155,10 @@ def test_shard_without_a_heartbeat_is_marked_in_words(open_screen: Screen) -> No
 
 
 def test_open_breaker_is_shown(open_screen: Screen) -> None:
-    columns = {"kind": "FAILURE_RATE", "scope": "LEADER", "key": "7", "why": "9 of 10 failed"}
+    columns = {"kind": "FAILURE_RATE", "scope": "VENUE", "key": "clob", "why": "9 of 10 failed"}
     Breaker.objects.create(**columns, state="OPEN", opened_at=BEGINNING, probe_at=BEGINNING + timedelta(days=36_500))
     open_screen.set(statusMs=100)
-    open_screen.shows("breakers", "Failure rate: leader 7")
+    open_screen.shows("breakers", "Failure rate: venue clob")
     open_screen.shows("breakers", "9 of 10 failed")
     open_screen.shows("breakers", "tries again in")
 

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.browser
 
 STREAM = source(
     "activity-trades", received=123_456, foreign=123_000, accepted=400, late=3, duplicate=12, first=300, increases=5,
-    undecodable=2, missed=7,
+    undecodable=2, missed=7, gaps=1_500,
 )  # fmt: skip
 POLLS = source("data-api", lag_ms=5_500, received=900, accepted=390, first=60, overcounts=1)
 CHAIN = source("chain-logs", fresh_ms=None, first=40, accepted=40)
@@ -59,6 +59,7 @@ def test_source_is_shown_with_its_counts_its_share_and_its_lag(open_screen: Scre
         "Overcounts": "0",
         "Undecodable": "2",
         "Missed": "7",
+        "Gaps": "1,500",
         "Lag p50": "2,000 ms",
         "Lag p95": "4,000 ms",
     }
@@ -127,9 +128,9 @@ def test_table_is_one_for_screen_readers(open_screen: Screen) -> None:
     table = open_screen.find("section.sources table")
     assert table.accessible_name == "Sources since the engine started"
     heads = table.find_elements(By.CSS_SELECTOR, "thead th[scope=col]")
-    assert [each.aria_role for each in heads] == ["columnheader"] * 12
+    assert [each.aria_role for each in heads] == ["columnheader"] * 13
     lines = table.find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert [len(line.find_elements(By.CSS_SELECTOR, "th[scope=row], td")) for line in lines] == [12] * len(ALL_SOURCES)
+    assert [len(line.find_elements(By.CSS_SELECTOR, "th[scope=row], td")) for line in lines] == [13] * len(ALL_SOURCES)
 
 
 def test_rows_stay_while_their_figures_change(open_screen: Screen) -> None:

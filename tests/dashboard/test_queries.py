@@ -202,6 +202,21 @@ def test_breakers_that_hold_something_back_are_told(row: dict[str, Any], told: t
     assert tuple(each.state for each in status().breakers) == told
 
 
+def test_breakers_of_venues_and_of_everybody_are_told_before_those_of_accounts() -> None:
+    for number, (scope, key) in enumerate((("GLOBAL", ""), ("VENUE", "clob"), ("FOLLOWER", "7"), ("FOLLOWER", "8"))):
+        since = BEGINNING + timedelta(minutes=number)
+        Breaker.objects.create(kind="FAILURE_RATE", scope=scope, key=key, state="OPEN", opened_at=since, why=scope)
+    told = status().breakers
+
+    assert [(each.scope, each.key) for each in told] == [
+        ("VENUE", "clob"),
+        ("GLOBAL", ""),
+        ("FOLLOWER", "8"),
+        ("FOLLOWER", "7"),
+    ]
+    assert (told[0].state, told[0].why, told[0].at) == ("OPEN", "VENUE", BEGINNING + timedelta(minutes=1))
+
+
 def test_newcomer_is_told_what_is_missing() -> None:
     assert (status().has_leaders, status().has_configs) == (False, False)
     config = CopyConfigFactory(active=False)

@@ -9,6 +9,7 @@ from django.db import OperationalError
 from django.test import Client, RequestFactory
 
 from copytrading.dashboard.feed import Feed
+from copytrading.dashboard.quality import QualityTables
 from copytrading.dashboard.views import LiveReads
 from copytrading.roles import ROLES
 from copytrading.states import Status
@@ -23,7 +24,13 @@ pytest_plugins = ("tests.dashboard.desk",)
 # whitenoise, before the first `collectstatic`
 pytestmark = pytest.mark.filterwarnings("ignore:No directory at:UserWarning")
 
-FETCHES = ["/dashboard/state", "/dashboard/status", "/dashboard/events?after=0", "/dashboard/trades/1"]
+FETCHES = [
+    "/dashboard/state",
+    "/dashboard/status",
+    "/dashboard/events?after=0",
+    "/dashboard/trades/1",
+    "/dashboard/quality?window=7d",
+]
 ACTIONS = ["/dashboard/pause", "/dashboard/resume"]
 JSON = {"Accept": "application/json"}
 
@@ -150,7 +157,7 @@ def idle_feed() -> Feed:
 async def test_database_that_does_not_answer_is_said_so(rf: RequestFactory) -> None:
     request = rf.get("/dashboard/state")
     request.session = SessionStore()
-    answer = await LiveReads(DeadDatabase(), idle_feed()).state(request)
+    answer = await LiveReads(DeadDatabase(), idle_feed(), QualityTables(VirtualClock())).state(request)
     assert (answer.status_code, b"does not answer" in answer.content) == (503, True)
 
 

@@ -13,6 +13,7 @@ from copytrading.models import (
     CarriedSize,
     CopiedPosition,
     CopyConfigVersion,
+    CopyTrade,
     CopyTradeArchive,
     LeaderPosition,
     ShardLease,
@@ -23,6 +24,7 @@ from copytrading.models import (
 )
 from copytrading.models.trades import TradeFields
 from copytrading.states import Status
+from execution.models import TradingAccount, VenueFill
 from guardrails.models import Breaker, Budget, Switch
 from ledger.models import CommissionLog, Debt, LedgerEntry, ReferralVolume, ReimbursementLedger
 from ledger.units import ONE
@@ -97,6 +99,18 @@ def switch(**fields: Any) -> Switch:
 
 def breaker(**fields: Any) -> Breaker:
     return Breaker.objects.create(**({"kind": "FAILURE_RATE", "scope": "GLOBAL"} | fields))
+
+
+def fill(**fields: Any) -> VenueFill:
+    trade = CopyTrade.objects.first() or trade_in(Status.MATCHED)
+    numbers = {"size_micros": ONE, "price_micros": ONE // 2, "cost_micros": ONE // 2} | fields
+    return VenueFill.objects.create(
+        trade=trade, venue_trade_id="t1", order_hash=trade.order_hash, status="MINED", matched_at=BEGINNING, **numbers
+    )
+
+
+def account(**fields: Any) -> TradingAccount:
+    return TradingAccount.objects.create(follower=FollowerFactory(), signer="0x" + "ab" * 20, **fields)
 
 
 def copied(**fields: Any) -> CopiedPosition:
@@ -195,6 +209,8 @@ CHECKS: list[Any] = [
     ),
     # guardrails
     ("breaker_open_since_a_moment", lambda: breaker(state="OPEN")),
+    ("breaker_key_fits_scope", lambda: breaker(key="clob")),
+    ("breaker_key_fits_scope", lambda: breaker(scope="VENUE")),
     ("budget_not_negative", lambda: budget(spent_micros=-1)),
     ("budget_not_negative", lambda: budget(count=-1)),
     ("switch_key_fits_scope", lambda: switch(key="7")),
@@ -283,12 +299,23 @@ CHECKS: list[Any] = [
     ("trade_numbers_sane", lambda: CopyTradeFactory(leader_size_micros=0)),
     ("trade_numbers_sane", lambda: CopyTradeFactory(leader_price_micros=ONE)),
     ("trade_numbers_sane", lambda: CopyTradeFactory(fee_micros=-1)),
+    # on the venue
+    ("fill_numbers_sane", lambda: fill(size_micros=0)),
+    ("fill_numbers_sane", lambda: fill(price_micros=ONE)),
+    ("fill_money_not_negative", lambda: fill(cost_micros=-1)),
+    ("fill_money_not_negative", lambda: fill(fee_micros=-1)),
+    ("account_signature_type_known", lambda: account(signature_type=4)),
+    ("account_session_of_deposit_wallet", lambda: account(kind="SESSION", session_valid_until=BEGINNING)),
+    ("account_session_of_deposit_wallet", lambda: account(kind="SESSION", signature_type=3)),
+    ("account_stopped_since_a_moment", lambda: account(state="STOPPED")),
+    ("config_fee_bound_sane", lambda: CopyConfigFactory(fee_bps_max=10_001)),
     # running
     ("lease_shard_in_range", lambda: ShardLease.objects.create(shard=1, of=1)),
     ("standby_shard_in_range", lambda: ShardStandby.objects.create(holder="h", shard=1, of=1, since=BEGINNING)),
 ]
 
 UNIQUES: list[tuple[str, Callable[[], object]]] = [
+    ("fill_once_per_trade_and_order", lambda: twice(fill)),
     ("budget_once", lambda: twice(budget)),
     ("switch_once", lambda: twice(switch)),
     ("position_once", same_position_twice),

@@ -1,4 +1,5 @@
 import asyncio
+import gzip
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -6,7 +7,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from execution.http import HttpDown, SharedHttp
+from execution.http import HttpDown, NeverConnected, SharedHttp
 
 
 @asynccontextmanager
@@ -18,8 +19,8 @@ async def serving(answer: Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
-async def asking(*, body_max: int = 1_000) -> AsyncIterator[SharedHttp]:
-    http = SharedHttp(body_max=body_max)
+async def asking(*, body_max: int = 1_000, connections_max: int = 100) -> AsyncIterator[SharedHttp]:
+    http = SharedHttp(body_max=body_max, connections_max=connections_max)
     try:
         yield http
     finally:
@@ -91,3 +92,82 @@ async def test_a_closed_pool_begins_anew() -> None:
         await http.get(url, timeout_s=5)
         await http.close()
         assert (await http.get(url, timeout_s=5)).status == 200
+
+
+async def test_headers_go_along_with_every_kind_of_request() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        return web.Response(text=f"{request.method} {request.headers['POLY_ADDRESS']} {await request.text()}")
+
+    named = {"POLY_ADDRESS": "0x1"}
+    async with serving(answer) as url, asking() as http:
+        found = [
+            await http.get(url, headers=named, timeout_s=5),
+            await http.post(url, body=b"a", headers=named, timeout_s=5),
+            await http.delete(url, body=b"b", headers=named, timeout_s=5),
+        ]
+    assert [each.body for each in found] == [b"GET 0x1 ", b"POST 0x1 a", b"DELETE 0x1 b"]
+
+
+async def test_one_connection_serves_request_after_request() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        assert request.transport is not None
+        ports.add(request.transport.get_extra_info("peername")[1])
+        return web.Response()
+
+    ports: set[int] = set()
+    async with serving(answer) as url, asking() as http:
+        for _ in range(5):
+            await http.post(url, body=b"order", timeout_s=5)
+    assert len(ports) == 1
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/", "http://nobody.invalid/", "https://127.0.0.1:1/"])
+async def test_without_a_connection_nothing_was_sent(url: str) -> None:
+    async with asking() as http:
+        with pytest.raises(NeverConnected):
+            await http.post(url, body=b"order", timeout_s=5)
+
+
+async def test_who_finds_no_free_connection_in_time_has_sent_nothing() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        arrived.set()
+        await closed.wait()
+        return web.Response()
+
+    bodies: list[bytes] = []
+    arrived, closed = asyncio.Event(), asyncio.Event()
+    async with serving(answer) as url, asking(connections_max=1) as http:
+        first = asyncio.create_task(http.post(url, body=b"first", timeout_s=5))
+        await arrived.wait()
+        with pytest.raises(NeverConnected):
+            await http.post(url, body=b"second", timeout_s=0.1)
+        closed.set()
+        assert (await first).status == 200
+    assert bodies == [b"first"]
+
+
+async def test_a_connection_that_ends_without_an_answer_leaves_everything_open() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.method)
+        assert request.transport is not None
+        request.transport.close()
+        return web.Response()
+
+    asked: list[str] = []
+    async with serving(answer) as url, asking() as http:
+        with pytest.raises(HttpDown) as down:
+            await http.post(url, body=b"order", timeout_s=5)
+    assert not isinstance(down.value, NeverConnected)
+    assert asked == ["POST"]
+
+
+async def test_what_unpacks_without_end_is_no_answer() -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    bomb = gzip.compress(bytes(200_000_000), compresslevel=1)
+    assert len(bomb) < 2_000_000
+    async with serving(answer) as url, asking() as http:
+        with pytest.raises(HttpDown):
+            await http.post(url, body=b"order", timeout_s=5)

@@ -20,6 +20,7 @@ from ledger.system import SeededRandomness
 from ledger.units import BPS, ONE, Micros, Side
 from tests.doors import SequentialIds, VirtualClock
 from tests.execution.test_orders import draft
+from tests.venues import ref
 
 SIGNATURE = bytes(65)
 TOKEN = 71
@@ -198,17 +199,17 @@ async def test_a_rejected_order_stays_rejected_when_the_market_comes_back() -> N
     table.put(asks=[(510_000, 100 * ONE)], version="2")
 
     assert await table.submit(plan) == before
-    assert await table.venue.look_up(plan.order_hash) == before
+    assert await table.venue.look_up(ref(plan)) == before
 
 
 async def test_look_up_answers_by_hash() -> None:
     table = Table()
     plan = table.plan()
-    assert await table.venue.look_up(plan.order_hash) == NotFound()
+    assert await table.venue.look_up(ref(plan)) == NotFound()
 
     outcome = await table.submit(plan)
 
-    assert await table.venue.look_up(plan.order_hash) == outcome
+    assert await table.venue.look_up(ref(plan)) == outcome
 
 
 async def test_an_order_whose_answer_was_lost_stands() -> None:
@@ -216,7 +217,7 @@ async def test_an_order_whose_answer_was_lost_stands() -> None:
     plan = table.plan()
 
     assert isinstance(await table.submit(plan), Unknown)
-    assert size_of(await table.venue.look_up(plan.order_hash)) == 50 * ONE
+    assert size_of(await table.venue.look_up(ref(plan))) == 50 * ONE
 
 
 async def test_an_order_whose_request_was_lost_never_appears() -> None:
@@ -224,7 +225,7 @@ async def test_an_order_whose_request_was_lost_never_appears() -> None:
     plan = table.plan()
 
     assert isinstance(await table.submit(plan), Unknown)
-    assert await table.venue.look_up(plan.order_hash) == NotFound()
+    assert await table.venue.look_up(ref(plan)) == NotFound()
 
 
 async def test_a_submission_that_is_cancelled_while_it_waits_for_the_answer_stands() -> None:
@@ -238,7 +239,7 @@ async def test_a_submission_that_is_cancelled_while_it_waits_for_the_answer_stan
     sending.cancel()
 
     await asyncio.gather(sending, return_exceptions=True)
-    assert size_of(await table.venue.look_up(plan.order_hash)) == 50 * ONE
+    assert size_of(await table.venue.look_up(ref(plan))) == 50 * ONE
 
 
 async def test_failures_come_in_the_stated_mix() -> None:
@@ -248,7 +249,7 @@ async def test_failures_come_in_the_stated_mix() -> None:
     plans = [table.plan(5) for _ in range(2_000)]
 
     outcomes = [await table.submit(plan) for plan in plans]
-    states = [await table.venue.look_up(plan.order_hash) for plan in plans]
+    states = [await table.venue.look_up(ref(plan)) for plan in plans]
 
     unknown = sum(isinstance(outcome, Unknown) for outcome in outcomes)
     lost = sum(isinstance(state, NotFound) for state in states)
@@ -286,7 +287,7 @@ async def test_the_oldest_orders_are_forgotten_beyond_the_bound() -> None:
     for plan in plans:
         await table.submit(plan)
 
-    states = [await table.venue.look_up(plan.order_hash) for plan in plans]
+    states = [await table.venue.look_up(ref(plan)) for plan in plans]
     assert [isinstance(state, Filled) for state in states] == [False, True, True]
 
 

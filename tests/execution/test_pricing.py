@@ -4,10 +4,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from execution.books import Book, Level, match
+from execution.fees import NO_FEE, FeeTerms
 from execution.orders import PRICE_DECIMALS, check_price
-from execution.pricing import deviation_refusal, limit_price
+from execution.pricing import auto_limit, deviation_refusal, fee_refusal, limit_price
 from guardrails.intents import Reason, Refusal, Unit
-from ledger.units import BPS, ONE, Side
+from ledger.units import BPS, ONE, Micros, Side
 
 ticks = st.sampled_from(sorted(PRICE_DECIMALS))
 prices = st.integers(1, ONE - 1)
@@ -80,3 +82,81 @@ def test_a_best_price_on_the_tick_is_refused_exactly_when_the_limit_would_not_re
 )
 def test_deviation(best: int | None, leader: int, side: Side, expected: Refusal | None) -> None:
     assert deviation_refusal(best, leader, side=side, slippage_bps=200) == expected
+
+
+def levels(*pairs: tuple[int, int]) -> tuple[Level, ...]:
+    """Levels of (cents, shares)."""
+    return tuple(Level(Micros(cents * 10_000), Micros(shares * ONE)) for cents, shares in pairs)
+
+
+BIDS, ASKS = levels((49, 10), (47, 10), (40, 100)), levels((50, 10), (51, 10), (60, 100))
+BOOK = Book(token_id=7, bids=BIDS, asks=ASKS, version="b")
+WIDE = Book(token_id=7, bids=levels((40, 1)), asks=levels((50, 10)), version="w")
+ONE_SIDED = Book(token_id=7, bids=(), asks=ASKS, version="o")
+
+
+@pytest.mark.parametrize(
+    ("book", "side", "shares", "bound", "limit"),
+    [
+        (BOOK, Side.BUY, 10, 600_000, 510_000),  # reaches 0.50, and one tick more
+        (BOOK, Side.BUY, 11, 600_000, 520_000),
+        (BOOK, Side.BUY, 20, 600_000, 520_000),
+        (BOOK, Side.BUY, 20, 510_000, 510_000),  # never beyond the bound
+        (BOOK, Side.BUY, 21, 650_000, 610_000),
+        (BOOK, Side.BUY, 1_000, 650_000, 650_000),  # the book does not hold so much
+        (WIDE, Side.BUY, 10, 700_000, 550_000),  # half a spread of ten cents
+        (ONE_SIDED, Side.BUY, 10, 600_000, 510_000),
+        (BOOK, Side.BUY, 1, 990_000, 990_000),  # a share must cost a dollar, and the bound allows no more
+        (BOOK, Side.SELL, 10, 300_000, 480_000),
+        (BOOK, Side.SELL, 20, 300_000, 460_000),
+        (BOOK, Side.SELL, 20, 470_000, 470_000),
+        (BOOK, Side.SELL, 1_000, 300_000, 300_000),
+        (WIDE, Side.SELL, 1, 300_000, 350_000),
+    ],
+)
+def test_auto_goes_as_far_as_spread_and_depth_ask_for(
+    book: Book, side: Side, shares: int, bound: int, limit: int
+) -> None:
+    against = book.side_against(side)
+    size = shares * ONE
+    assert auto_limit(book, against, side=side, size_micros=size, bound_micros=bound, tick_micros=10_000) == limit
+
+
+def test_a_small_auto_buy_goes_so_far_as_the_venue_takes_it() -> None:
+    cheap = Book(token_id=7, bids=levels((10, 50)), asks=levels((11, 50)), version="c")
+    found = auto_limit(cheap, cheap.asks, side=Side.BUY, size_micros=5 * ONE, bound_micros=300_000, tick_micros=10_000)
+    assert found == 200_000
+
+
+sides_of_levels = st.lists(
+    st.tuples(st.integers(1, 99), st.integers(1, 50)), max_size=6, unique_by=lambda pair: pair[0]
+)
+
+
+@given(asks=sides_of_levels, shares=st.integers(1, 200), bound=st.integers(1, 99))
+def test_auto_never_passes_the_bound_and_fills_what_the_bound_would_fill(
+    asks: list[tuple[int, int]], shares: int, bound: int
+) -> None:
+    side = levels(*sorted(asks))
+    book, size, most = Book(token_id=7, bids=(), asks=side, version="b"), shares * ONE, bound * 10_000
+    limit = auto_limit(book, side, side=Side.BUY, size_micros=size, bound_micros=most, tick_micros=10_000)
+    assert limit <= most and limit % 10_000 == 0
+    filled = [match(side, Side.BUY, size_micros=size, limit_micros=each).size_micros for each in (limit, most)]
+    assert filled[0] == filled[1]
+
+
+@pytest.mark.parametrize(
+    ("price", "leader", "terms", "bound", "expected"),
+    [
+        (500_000, 500_000, FeeTerms(rate_bps=700), 350, None),
+        (500_000, 500_000, FeeTerms(rate_bps=700), 349, Refusal(Reason.FEE_TOO_HIGH, 350, 349, Unit.BPS)),
+        (510_000, 500_000, FeeTerms(rate_bps=500), 249, Refusal(Reason.FEE_TOO_HIGH, 250, 249, Unit.BPS)),
+        (100_000, 100_000, FeeTerms(rate_bps=700), 629, Refusal(Reason.FEE_TOO_HIGH, 630, 629, Unit.BPS)),
+        (500_000, 500_000, FeeTerms(rate_bps=2_500, exponent=2), 312, Refusal(Reason.FEE_TOO_HIGH, 313, 312, Unit.BPS)),
+        (10_000, 10_000, NO_FEE, 0, None),
+    ],
+)
+def test_a_fee_is_held_against_the_leaders_price(
+    price: int, leader: int, terms: FeeTerms, bound: int, expected: Refusal | None
+) -> None:
+    assert fee_refusal(price, leader, terms=terms, fee_bps_max=bound) == expected

@@ -1,7 +1,5 @@
-"""Sources of books, and the cache before the slow ones."""
+"""Sources of books that are made or recorded."""
 
-import asyncio
-import gc
 import gzip
 import json
 from datetime import timedelta
@@ -10,10 +8,9 @@ from typing import Any
 
 import pytest
 
-from execution import quotes
 from execution.books import Book, BookError, BookShape, Level, snapshot_from_line
 from execution.ports import Quote
-from execution.quotes import AroundLeader, CachedQuotes, FixedBooks, KnownQuotes, RecordedBooks, read_snapshots
+from execution.quotes import AroundLeader, FixedBooks, KnownQuotes, RecordedBooks, made, read_snapshots, recorded
 from ledger.units import ONE, Micros, Side
 from tests.doors import BEGINNING, VirtualClock
 
@@ -24,27 +21,6 @@ UP = 71
 def book(version: str = "1", token_id: int = UP) -> Book:
     ask = Level(Micros(510_000), Micros(100 * ONE))
     return Book(token_id=token_id, bids=(), asks=(ask,), version=version)
-
-
-class SlowSource:
-    """Answers after half a second of the clock, with a new version each time, or as told."""
-
-    def __init__(self, clock: VirtualClock) -> None:
-        self.clock = clock
-        self.asked = 0
-        self.trouble: Exception | None = None
-        self.empty = False
-
-    async def quote(self, token_id: int, *, around_micros: Micros) -> Quote | None:
-        self.asked += 1
-        version = str(self.asked)
-        await self.clock.sleep(0.5)
-        if self.trouble:
-            raise self.trouble
-        return None if self.empty else Quote(book=book(version, token_id), source="slow", as_of=self.clock.now())
-
-    def last(self, token_id: int, *, version: str = "") -> Quote | None:
-        return Quote(book=book("newest", token_id), source="slow", as_of=self.clock.now())
 
 
 def around(clock: VirtualClock) -> AroundLeader:
@@ -72,7 +48,7 @@ async def test_book_around_the_leader_is_remembered_until_the_next_signal() -> N
 
 
 async def test_remembered_books_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quotes, "TOKENS_MAX", 2)
+    monkeypatch.setattr(made, "TOKENS_MAX", 2)
     source = around(VirtualClock())
 
     for token_id in (1, 2, 1, 3):
@@ -146,107 +122,12 @@ def test_a_truncated_a_broken_and_a_missing_file_are_refused_with_a_sentence(tmp
 
 
 def test_a_recording_with_too_many_lines_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quotes, "SNAPSHOTS_MAX", 2)
+    monkeypatch.setattr(recorded, "SNAPSHOTS_MAX", 2)
     path = tmp_path / "long.jsonl"
     path.write_text("\n".join(_snapshot_line(ts=n) for n in (1, 2, 3)))
 
     with pytest.raises(BookError, match="more than 2 lines"):
         read_snapshots(path)
-
-
-def cached(max_age_ms: int = 1_000) -> tuple[CachedQuotes, SlowSource, VirtualClock]:
-    clock = VirtualClock()
-    source = SlowSource(clock)
-    return CachedQuotes(source, clock, max_age_ms=max_age_ms), source, clock
-
-
-async def test_all_who_ask_meanwhile_share_one_request() -> None:
-    cache, source, _clock = cached()
-
-    answers = await asyncio.gather(*(cache.quote(UP, around_micros=HALF) for _ in range(50)))
-
-    assert source.asked == 1
-    assert {version_of(answer) for answer in answers} == {"1"}
-
-
-async def test_a_kept_book_is_renewed_when_it_is_too_old_counted_from_its_request() -> None:
-    cache, source, clock = cached(max_age_ms=1_000)
-    await cache.quote(UP, around_micros=HALF)
-
-    clock.advance(0.5)
-    assert version_of(await cache.quote(UP, around_micros=HALF)) == "1"
-    clock.advance(0.001)
-    assert version_of(await cache.quote(UP, around_micros=HALF)) == "2"
-    assert source.asked == 2
-
-
-async def test_one_caller_who_gives_up_does_not_take_the_others_answer() -> None:
-    cache, _source, _clock = cached()
-    impatient = asyncio.create_task(cache.quote(UP, around_micros=HALF))
-    patient = asyncio.create_task(cache.quote(UP, around_micros=HALF))
-    await asyncio.sleep(0)
-
-    impatient.cancel()
-
-    assert version_of(await patient) == "1"
-    assert impatient.cancelled()
-
-
-async def test_trouble_reaches_everyone_who_shared_the_request_and_is_not_kept() -> None:
-    cache, source, _clock = cached()
-    source.trouble = ConnectionError("down")
-
-    answers = await asyncio.gather(*(cache.quote(UP, around_micros=HALF) for _ in range(3)), return_exceptions=True)
-    assert answers == [source.trouble] * 3
-
-    source.trouble = None
-    assert version_of(await cache.quote(UP, around_micros=HALF)) == "2"
-
-
-async def test_trouble_that_nobody_waits_for_any_more_disturbs_nobody() -> None:
-    complaints: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
-    cache, source, _clock = cached()
-    source.trouble = ConnectionError("down")
-    lonely = asyncio.create_task(cache.quote(UP, around_micros=HALF))
-    await asyncio.sleep(0)
-    lonely.cancel()
-
-    for _turn in range(5):
-        await asyncio.sleep(0)
-    del lonely
-    gc.collect()
-
-    assert complaints == []
-    source.trouble = None
-    assert version_of(await cache.quote(UP, around_micros=HALF)) == "2"
-
-
-async def test_the_absence_of_a_book_is_not_kept() -> None:
-    cache, source, _clock = cached()
-    source.empty = True
-    assert await cache.quote(UP, around_micros=HALF) is None
-
-    source.empty = False
-
-    assert version_of(await cache.quote(UP, around_micros=HALF)) == "2"
-
-
-async def test_kept_books_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(quotes, "TOKENS_MAX", 2)
-    cache, source, _clock = cached(max_age_ms=1_000_000)
-
-    for token_id in (1, 2, 3, 1):
-        await cache.quote(token_id, around_micros=HALF)
-
-    assert source.asked == 4
-
-
-async def test_the_last_book_comes_from_the_source_and_not_from_what_is_kept() -> None:
-    cache, _source, _clock = cached()
-    await cache.quote(UP, around_micros=HALF)
-
-    assert version_of(cache.last(UP)) == "newest"
 
 
 def test_every_source_can_be_asked_again() -> None:

@@ -5,7 +5,19 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from copytrading.benchmarks import configs, cost, first_seen, messages, pages, replay, soak, takeover
+from copytrading.benchmarks import (
+    configs,
+    cost,
+    fanout,
+    first_seen,
+    latency,
+    messages,
+    pages,
+    replay,
+    signing,
+    soak,
+    takeover,
+)
 from copytrading.benchmarks.cast import NotScratch
 from copytrading.benchmarks.runs import Unfinished
 from copytrading.benchmarks.soak import SoakFailed
@@ -16,14 +28,17 @@ from copytrading.sources.files import UnreadableFile
 SUBCOMMANDS = {
     "configs": configs,
     "cost": cost,
+    "fanout": fanout,
     "first-seen": first_seen,
+    "latency": latency,
     "messages": messages,
     "pages": pages,
     "replay": replay,
+    "signing": signing,
     "soak": soak,
     "takeover": takeover,
 }
-WITHOUT_DATABASE = frozenset({"messages"})
+WITHOUT_DATABASE = frozenset({"messages", "signing"})
 
 
 class Command(BaseCommand):

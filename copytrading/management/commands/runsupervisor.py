@@ -24,7 +24,7 @@ from copytrading.supervisor import Engine, Source, Supervisor
 from copytrading.vitals import PortTaken, Vitals, VitalsServer
 from copytrading.wiring import build_stores, build_supervisor
 from copytrading.wiring_choices import Choices, refuse_unsafe_shards
-from copytrading.wiring_hearing import build_live_supervisor
+from copytrading.wiring_live import build_live_supervisor
 
 SHARDS_MAX = 256
 SOURCES = ("live", "none", "replay")

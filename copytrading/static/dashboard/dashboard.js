@@ -4,6 +4,7 @@ import { Chart, sparkline } from "./chart.js";
 import { ago, at, bars, breakers, milliseconds, number, outcomes, rate, shards, switches, text, timeOfDay, waiting } from "./draw.js";
 import { Link } from "./link.js";
 import { Picture, countOf, ended, gauge, percentile } from "./picture.js";
+import { QualityTable } from "./quality.js";
 import * as sources from "./sources.js";
 import { StoryDialog } from "./story.js";
 import * as trades from "./trades.js";
@@ -48,6 +49,8 @@ const link = new Link({
 });
 
 const story = new StoryDialog((id) => page.tradeUrl.replace(/0$/, id), setting);
+
+const quality = new QualityTable(page.qualityUrl, setting);
 
 const perSecond = (status) => (step) => (step.copies[status] ?? 0) / step.seconds;
 const latency = (percent) => (step) => percentile(step.delay, percent);
@@ -263,6 +266,7 @@ at("newest").addEventListener("click", (event) => {
 new ResizeObserver(() => (chartedAt = -Infinity)).observe(at("rates"));
 setInterval(() => {
   link.turn();
+  quality.turn();
   draw();
 }, TURN_MS);
 link.start();

@@ -137,6 +137,7 @@ export function waiting(list, found, { now, url }) {
 }
 
 const whom = ({ scope, key }) => (scope === "GLOBAL" ? "everything" : `${scope.toLowerCase()} ${key}`);
+const BREAKERS_MAX = 100; // what status.py gives
 
 export function switches(list, found) {
   const items = found.map((each) => {
@@ -157,5 +158,8 @@ export function breakers(list, found, now) {
     const why = each.why ? `${each.why} · ` : "";
     return row(`${readable(each.kind)}: ${whom(each)}`, state, `${why}${since}${next}${who}`);
   });
-  fill(list, items.length ? items : [make("li", { className: "empty" }, "None is open: the venue answers as it should.")]);
+  if (items.length >= BREAKERS_MAX) {
+    items.push(make("li", { className: "empty" }, `Only ${BREAKERS_MAX} are shown here.`));
+  }
+  fill(list, items.length ? items : [make("li", { className: "empty" }, "None is open: orders are answered as they should be.")]);
 }

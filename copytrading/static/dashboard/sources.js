@@ -31,6 +31,7 @@ const COLUMNS = [
   ["Overcounts", count("overcounts")],
   ["Undecodable", count("undecodable")],
   ["Missed", count("missed")],
+  ["Gaps", count("gaps")],
   ["Lag p50", lag("p50")],
   ["Lag p95", lag("p95")],
 ];

@@ -1,0 +1,60 @@
+"""The settings of keys and signers. Their values are hidden: asked for by `reveal`, and by nothing that prints.
+
+Declared as in `config.engine`, which says how; `config.settings` takes over every name of this file.
+"""
+
+import re
+
+from config.environment import declare
+from ledger.hidden import Hidden
+
+declare.group("Keys and signing")
+
+SLIPSTREAM_KEK: Hidden = Hidden(
+    declare.secret(
+        "SLIPSTREAM_KEK",
+        default="",
+        shown_default="none",
+        meaning="Keys that wrap stored secrets: VERSION:BASE64 of 32 random bytes, with commas between them, the "
+        "current one first. Lost keys are lost secrets. Instead of a key file.",
+    )
+)
+SLIPSTREAM_KEK_PATH: str = declare.text(
+    "SLIPSTREAM_KEK_PATH",
+    default="",
+    meaning="A key file that only its owner may read, outside the database and its backups; `rotatekeys --init` makes "
+    "it. Instead of SLIPSTREAM_KEK.",
+)
+TRADING_PRIVATE_KEY: Hidden = Hidden(
+    declare.secret(
+        "TRADING_PRIVATE_KEY",
+        default="",
+        shown_default="none",
+        meaning="The key of a single trader, 64 hexadecimal digits, better by its _FILE. Other accounts' keys are "
+        "stored sealed by `addaccount`.",
+    )
+)
+SIGNER_SOCKET: str = declare.text(
+    "SIGNER_SOCKET",
+    default="",
+    meaning="Where `manage.py runsigner` listens. Set: the engine asks it and has no keys itself; empty: it signs.",
+)
+SIGNER_ANSWER_MS: int = declare.number(
+    "SIGNER_ANSWER_MS",
+    default=2_000,
+    unit="milliseconds",
+    meaning="Without an answer of the signer for so long, an order is not sent. Signing takes less than one.",
+)
+SIGNER_MAX_ORDER_USD: int = declare.number(
+    "SIGNER_MAX_ORDER_USD",
+    default=10_000,
+    unit="dollars",
+    meaning="The signer signs no order that pays more, whatever the engine's own limits say.",
+)
+
+
+def known_secrets() -> set[str]:
+    """What no log line may hold, in the ways in which it could be written there."""
+    keys = {entry.partition(":")[2].strip() for entry in re.split(r"[,\n]", SLIPSTREAM_KEK.reveal())}
+    digits = TRADING_PRIVATE_KEY.reveal().strip().removeprefix("0x")
+    return {each for each in (*keys, digits, digits.lower(), digits.upper()) if each}

@@ -1,0 +1,1 @@
+"""Followers' accounts on the venue: their access, what they have there, whether they are ready, and when they stop."""

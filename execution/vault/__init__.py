@@ -1,0 +1,1 @@
+"""Secrets at rest: envelopes (`envelope`), the keys that wrap them (`keks`), their rows (`vault`, `rotation`)."""

@@ -1,0 +1,111 @@
+"""Accounts get their access by themselves, are found ready, and stop alone: on the sandbox's CLOB."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from copytrading.accounts.readiness import Part, blocking
+from copytrading.verification.exchange import CASH
+from copytrading.wiring_accounts import look_at_accounts
+from execution.models import Secret, TradingAccount
+from execution.vault.vault import API_CREDENTIALS, PRIVATE_KEY
+from guardrails.models import GuardrailEvent
+from ledger.models import CashBalance
+from tests.exchange.stage import AccountStage, account_stage
+
+pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
+
+BOTH = {"Fay": "ACTIVE", "Sam": "ACTIVE"}
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[AccountStage]:
+    async with account_stage() as made:
+        await made.accounts.keeper.run_once()
+        yield made
+
+
+async def test_the_first_look_gets_credentials_seals_them_and_books_the_money(stage: AccountStage) -> None:
+    for name, trader in stage.traders.items():
+        row = await stage.row(name)
+        assert (row.missing, row.synced_at is not None) == ([], True)
+        sealed = await stage.database.run(Secret.objects.get, name=f"{API_CREDENTIALS}:{trader.signer}")
+        access = await stage.accounts.book.of(trader.follower_id)
+        assert access is not None
+        assert access.credentials.secret.encode() not in bytes(sealed.sealed)
+        cash = await stage.database.run(CashBalance.objects.get, follower_id=trader.follower_id)
+        assert cash.cash_micros == CASH
+
+
+async def test_a_process_that_comes_later_opens_what_is_sealed(stage: AccountStage) -> None:
+    before = stage.box.exchange.requests["GET /auth/derive-api-key"]
+    await stage.restart()
+    await stage.accounts.keeper.run_once()
+    assert stage.accounts.book.known == {trader.follower_id for trader in stage.traders.values()}
+    assert stage.box.exchange.requests["GET /auth/derive-api-key"] == before
+
+
+@pytest.mark.parametrize("purpose", [API_CREDENTIALS, PRIVATE_KEY])
+async def test_secrets_that_do_not_open_stop_their_account_alone(stage: AccountStage, purpose: str) -> None:
+    await stage.database.run(_spoil, f"{purpose}:{stage.traders['Sam'].signer}")
+    await stage.restart()
+    await stage.database.run(_look_again)
+    await stage.accounts.keeper.run_once()
+    assert await stage.states() == {"Fay": "ACTIVE", "Sam": "STOPPED"}
+    assert "cannot be opened" in (await stage.row("Sam")).stopped_why
+
+
+async def test_what_the_venue_says_against_an_account_stops_it_alone(stage: AccountStage) -> None:
+    stage.accounts.keeper.doubt(stage.traders["Fay"].follower_id, "'0x…' address banned")
+    await stage.accounts.keeper.run_once()
+    assert await stage.states() == {"Fay": "STOPPED", "Sam": "ACTIVE"}
+    assert await stage.database.run(_incidents) == ["ACCOUNT_STOPPED"]
+
+
+async def test_a_revoked_session_stops_with_its_incident(stage: AccountStage) -> None:
+    sam = stage.traders["Sam"]
+    stage.box.exchange.revoke_session(sam.wallet, sam.signer)
+    stage.accounts.keeper.doubt(sam.follower_id, "The credentials were refused.")
+    await stage.accounts.keeper.run_once()
+    assert await stage.states() == {"Fay": "ACTIVE", "Sam": "STOPPED"}
+    assert await stage.database.run(_incidents) == ["SESSION_REVOKED"]
+
+
+async def test_credentials_that_the_venue_forgot_are_got_again(stage: AccountStage) -> None:
+    stage.accounts.keeper.doubt(stage.traders["Fay"].follower_id, "The credentials were refused.")
+    await stage.accounts.keeper.run_once()
+    assert await stage.states() == BOTH
+
+
+async def test_closed_only_is_found_by_looking(stage: AccountStage) -> None:
+    stage.box.exchange.close_only(stage.traders["Fay"].wallet)
+    await stage.database.run(_look_again)
+    await stage.accounts.keeper.run_once()
+    parts = {name: [each["part"] for each in (await stage.row(name)).missing or ()] for name in stage.traders}
+    assert parts == {"Fay": ["STANDING"], "Sam": []}
+
+
+async def test_readiness_is_told_with_the_next_step(stage: AccountStage) -> None:
+    fay, sam = stage.traders["Fay"], stage.traders["Sam"]
+    stage.box.exchange.allow(fay.wallet, 0)
+    (seen,) = await look_at_accounts(address=fay.wallet)
+    assert [each.part for each in seen.lacks] == [Part.ALLOWANCE] * 3
+    assert blocking(seen.lacks) == ()
+    (other,) = await look_at_accounts(address=sam.signer)
+    assert other.lacks == ()
+    assert len(await look_at_accounts()) == 2
+
+
+def _spoil(name: str) -> None:
+    row = Secret.objects.get(name=name)
+    row.sealed = bytes(row.sealed)[:-1] + bytes(((bytes(row.sealed)[-1] + 1) % 256,))
+    row.save()
+
+
+def _look_again() -> None:
+    TradingAccount.objects.update(checked_at=None)
+
+
+def _incidents() -> list[str]:
+    wanted = ("ACCOUNT_STOPPED", "SESSION_REVOKED")
+    return list(GuardrailEvent.objects.filter(reason__in=wanted).values_list("reason", flat=True))
