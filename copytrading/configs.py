@@ -7,11 +7,12 @@ from functools import lru_cache
 from typing import Any
 
 from django.db import connection, models
-from django.db.models import QuerySet
+from django.db.models import Case, F, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Coalesce
 
 from copytrading.decide import Config, Direction, Sides
 from copytrading.filters import FilterTerms
-from copytrading.models import CopyConfig, Follower, Leader, Standing
+from copytrading.models import CopyConfig, CopyConfigVersion, Follower, Leader, Standing
 from copytrading.sizing import BelowMinimum, SellSizing, Sizing, SizingTerms
 from execution.orders import OrderType
 from execution.pricing import Slippage
@@ -29,6 +30,7 @@ COLUMNS = (
     *("max_days_out", "min_liquidity_micros", "min_volume_micros", "categories", "keywords"),
     *("standing__stopped_at", "standing__stopped_reason"),
     *("standing__stopped_value_micros", "standing__stopped_limit_micros"),
+    "began_at",
     *(f"follower__{name}" for name in LIMITS),
     *(f"leader__{name}" for name in LIMITS),
 )
@@ -40,6 +42,19 @@ SOURCES: tuple[tuple[str, type[models.Model], str], ...] = (
     ("standing", Standing, "standing__pk"),
 )
 """The tables that a config is read from, and how a config names their rows."""
+
+_VERSIONS = CopyConfigVersion.objects.filter(config=OuterRef("pk"))
+_SLEPT = CopyConfigVersion.objects.filter(config=OuterRef("config_id"), active=False).order_by("-version")
+_WOKEN = _VERSIONS.filter(active=True, version__gt=Subquery(_SLEPT.values("version")[:1])).order_by("version")
+
+_BEGAN_AT = Case(
+    # Most configs were never changed: for them nothing is looked up.
+    When(version=1, then=F("created_at")),
+    default=Coalesce(Subquery(_WOKEN.values("created_at")[:1]), F("created_at")),
+)
+"""When an active config was made, or activated for the last time: the first version after the last inactive one.
+
+The first version's own row says nothing: it may have been written with the second."""
 
 CHOICES_MAX = 4_096
 """Different filters, terms and bounds remembered: people choose from few, so that many configs share one value."""
@@ -133,7 +148,8 @@ def _moment() -> Moment:
 
 
 def _read(rows: QuerySet[CopyConfig], *, limit: int | None = None) -> Iterator[Config]:
-    for row in rows.filter(active=True).order_by("id")[:limit].values_list(*COLUMNS, named=True):
+    active = rows.filter(active=True).annotate(began_at=_BEGAN_AT).order_by("id")[:limit]
+    for row in active.values_list(*COLUMNS, named=True):
         yield _config(row)
 
 
@@ -166,6 +182,7 @@ def _config(row: Any) -> Config:
         max_per_market_micros=row.max_per_market_micros,
         leader_bankroll_micros=row.leader__bankroll_micros,
         stopped=_stop(row) if row.standing__stopped_at is not None else None,
+        began_at=row.began_at,
     )
 
 

@@ -48,7 +48,8 @@ class Direction(StrEnum):
 class Config:
     """One follower's choices about one leader at a version, as the decisions see them.
 
-    `stopped` is the stop that its copies reached, for which it buys no more.
+    `stopped` is the stop that its copies reached, for which it buys no more. `began_at`: when it was made, or last
+    activated; what the leader did before is history. None copies whatever is shown.
     """
 
     config_id: int
@@ -72,6 +73,7 @@ class Config:
     max_per_market_micros: int | None = None
     leader_bankroll_micros: int | None = None
     stopped: Refusal | None = None
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,7 +115,7 @@ class SignalFacts:
 class CopyFacts:
     """What is known about one follower and the market when a signal is decided.
 
-    `stale_after_s` None turns the age filter off (replay). `sold_already`: the leader sold of it later than this trade,
+    `stale_after_s` None turns filters of age off (replay). `sold_already`: the leader sold of it later than this trade,
     and that was heard first. `account` is that of a follower who trades on the venue; without `real_trading` none may.
     """
 
@@ -282,12 +284,27 @@ def filter_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> tu
         return tuple(found)
     if config.sides is not Sides.BOTH and config.sides.value != signal.side.value:
         found.append(Refusal(Reason.SIDE_FILTERED))
-    age = int((facts.rule_facts.now - signal.traded_at).total_seconds())
-    if facts.stale_after_s is not None and age > facts.stale_after_s:
-        found.append(Refusal(Reason.STALE_SIGNAL, age, facts.stale_after_s, Unit.SECONDS))
+    if facts.stale_after_s is not None:
+        found += _age_refusals(signal, config, now=facts.rule_facts.now, stale_after_s=facts.stale_after_s)
     if signal.side is Side.BUY:
         found += _opening_refusals(signal, config, facts)
     return tuple(found)
+
+
+def _age_refusals(signal: SignalFacts, config: Config, *, now: datetime, stale_after_s: int) -> list[Refusal]:
+    """Too old for anybody, and older than this follow: what others heard of the leader before is its history.
+
+    The venue's times are whole seconds, so the second in which the follow began counts as after it. A standing position
+    is opened because the follow began, and its time is another clock's.
+    """
+    found: list[Refusal] = []
+    age = int((now - signal.traded_at).total_seconds())
+    if age > stale_after_s:
+        found.append(Refusal(Reason.STALE_SIGNAL, age, stale_after_s, Unit.SECONDS))
+    began = config.began_at
+    if began is not None and signal.only_config is None and signal.traded_at < began.replace(microsecond=0):
+        found.append(Refusal(Reason.BEFORE_FOLLOW))
+    return found
 
 
 def _mode_refusals(mode: str, facts: CopyFacts) -> tuple[Refusal, ...]:

@@ -7,23 +7,23 @@ from datetime import datetime
 from django.db import transaction
 
 from guardrails.circuits import Circuit
-from guardrails.models import Breaker, Switch
+from guardrails.models import Breaker, Switch, whom, words_of
 from guardrails.operations import override_breaker
 from ledger.audit import AuditNote, plain
 from ledger.operations import write_audit
 from ledger.sql import upsert_rows
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, order=True)
 class SwitchName:
-    """Which switch: its kind, its scope and its key."""
+    """Which switch: its kind, its scope and its key. As text it is what the switch's own row is called."""
 
     kind: str
     scope: str
     key: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.scope} {self.key}".strip()
+        return f"{words_of(self.kind)} of {whom(self.scope, self.key)}"
 
 
 def throw_switches(
@@ -33,7 +33,7 @@ def throw_switches(
 
     Returns those that changed: a switch that stands so already, with the same words, is left alone and not audited.
     """
-    wanted = sorted(set(names), key=str)
+    wanted = sorted(set(names))
     with transaction.atomic():
         before = _locked(wanted)
         changed = tuple(name for name in wanted if not _stands(before.get(name), on=on, why=why))

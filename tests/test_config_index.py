@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from threading import Event
 from typing import TypeVar
 
@@ -17,11 +17,12 @@ from copytrading.configs import configs_after
 from copytrading.decide import Config
 from copytrading.models import CopyConfig, Follower, Leader, Standing
 from copytrading.operations.bulk import set_active
+from copytrading.operations.people import save_config
 from copytrading.queries import Shard
 from copytrading.shards import shard_of
 from ledger.sql import database_now
 from tests.database.races import WAIT_SECONDS_MAX
-from tests.doors import InlineDatabase, VirtualClock, outside_loop
+from tests.doors import BEGINNING, InlineDatabase, VirtualClock, outside_loop
 from tests.factories import CopyConfigFactory, LeaderFactory
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -84,6 +85,35 @@ def test_a_disabled_config_disappears_within_a_second_and_comes_back(desk: Desk)
     assert desk.ask(config.leader) == ()
     set_active([config.pk], active=True, who="olga", why="test")
     assert [each.version for each in desk.ask(config.leader)] == [3]
+
+
+def began(desk: Desk, config: CopyConfig) -> datetime | None:
+    """Since when it copies, as the index has it."""
+    (found,) = desk.ask(config.leader)
+    return found.began_at
+
+
+def test_a_config_begins_when_it_is_made_and_a_change_of_choices_begins_nothing_anew(desk: Desk) -> None:
+    config = CopyConfigFactory(created_at=BEGINNING)
+    assert began(desk, config) == BEGINNING
+    config.percentage_bps = 7
+    save_config(config, changed_by="olga")
+    assert began(desk, config) == BEGINNING
+
+
+def test_a_config_begins_anew_whenever_it_is_activated(desk: Desk) -> None:
+    config = CopyConfigFactory(created_at=BEGINNING, active=False)
+    set_active([config.pk], active=True, who="olga", why="test")
+    first = began(desk, config)
+    assert first is not None and first > BEGINNING
+    set_active([config.pk], active=False, who="olga", why="test")
+    set_active([config.pk], active=True, who="olga", why="test")
+    second = began(desk, config)
+    assert second is not None and second > first
+    config.refresh_from_db()
+    config.percentage_bps = 7
+    save_config(config, changed_by="olga")
+    assert began(desk, config) == second
 
 
 @pytest.mark.parametrize(

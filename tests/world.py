@@ -27,6 +27,9 @@ CONDITION = "0x" + "c0" * 32
 TOKEN, OTHER_TOKEN = 7001, 7002
 DEEP = 1_000_000
 
+LONG_FOLLOWED = timedelta(days=1)
+"""Since when whoever follows does: the database's own clock knows nothing of the world's."""
+
 
 class World:
     """Rows go in with `show`, the engine works until nothing is left with `settle`."""
@@ -69,7 +72,8 @@ class World:
     def follower(self, name: str = "Fay", *, cash: int = 10_000, **config: Any) -> Follower:
         """A paper follower of Lena: 10 %, at most $100 a trade, SKIP, 200 bps, unless said."""
         row = seed_followers([name], label=f"world:{name}", cash_micros=cash * ONE)[0]
-        terms = {"percentage_bps": 1_000, "max_trade_micros": 100 * ONE, **config}
+        since = self.clock.now() - LONG_FOLLOWED
+        terms = {"percentage_bps": 1_000, "max_trade_micros": 100 * ONE, "created_at": since, **config}
         CopyConfig.objects.create(follower=row, leader=self.lena, **terms)
         return row
 

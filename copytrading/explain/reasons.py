@@ -33,6 +33,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "MAX_ODDS": "The price is above the highest at which the follower buys.",
     "STALE_SIGNAL": "The leader's trade was too old when it was seen.",
     "SOLD_ALREADY": "The leader's purchase was heard of only after a later sale of the same.",
+    "BEFORE_FOLLOW": "The leader traded before the follower began to copy, or while copying was switched off.",
     "MAX_DAYS_OUT": "The market ends later than the follower wants.",
     "MIN_LIQUIDITY": "Less money waits in the market's book than the follower wants.",
     "MIN_VOLUME": "Less was traded in the market so far than the follower wants.",

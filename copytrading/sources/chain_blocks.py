@@ -18,12 +18,13 @@ from copytrading.sources.block_chain import Header, read_header
 from copytrading.sources.chain_actions import Draft, Found, actions_of, names_one_of
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
 from copytrading.sources.chain_filters import filters_for
+from copytrading.sources.chain_headers import NO_BODIES
 from copytrading.sources.live import Ear
 from execution.chain_events import Log, Undecodable, read_log
-from execution.rpc import BATCH_MAX, Call, NodesBehind
+from execution.rpc import BATCH_MAX, Call, NodeRefused, NodesBehind
 
-NO_BODIES = False
-"""Of a block only the header is wanted, not its transactions."""
+RUN_LOGS_MAX = 1_000
+"""Logs of one range from which on a node may have kept some back without a word: then each block is asked for."""
 
 log = structlog.get_logger(__name__)
 
@@ -63,13 +64,25 @@ class BlockReader:
         _header, *results = await self._doors.rpc.batch([header_call, *calls])
         return self._read(results)
 
+    async def logs_of_run(self, run: Sequence[Header]) -> list[Log] | None:
+        """All such logs of blocks that lie on one another, asked for as one range.
+
+        None unless there is an answer, of these very blocks and whole: a range is answered by number, by a node that
+        may be behind, on another branch, or narrow. Then each block is to be asked for by its hash.
+        """
+        try:
+            results, last = await self._range(run[0].number, run[-1].number)
+        except (NodeRefused, NodesBehind):
+            return None
+        logs, hashes = self._read(results), {each.number: each.hash for each in run}
+        whole = sum(len(each) for each in results if isinstance(each, list)) < RUN_LOGS_MAX
+        ours = all(hashes.get(each.block_number) == each.block_hash and not each.removed for each in logs)
+        return logs if whole and ours and last.hash == run[-1].hash else None
+
     async def logs_between(self, first: int, last: int) -> tuple[list[Log], Header]:
         """All such logs of a range of blocks, and the header of its last block. Raises RpcError."""
-        bounds = {"fromBlock": hex(first), "toBlock": hex(last)}
-        calls = [Call("eth_getLogs", ({**each, **bounds},)) for each in self._filters()]
-        header_call = Call("eth_getBlockByNumber", (hex(last), NO_BODIES), must_exist=True)
-        header, *results = await self._doors.rpc.batch([header_call, *calls])
-        return self._read(results), read_header(header)
+        results, header = await self._range(first, last)
+        return self._read(results), header
 
     async def take(self, header: Header, logs: Iterable[Log]) -> dict[int, str]:
         """Give a whole block on; answers (log index -> transaction). Raises RpcError before anything was given on."""
@@ -105,6 +118,14 @@ class BlockReader:
             task.cancel()
         await asyncio.gather(*self._asking.values(), return_exceptions=True)
         self._asking.clear()
+
+    async def _range(self, first: int, last: int) -> tuple[list[object], Header]:
+        """The answer to each filter, and the header that the same node has of the last block: one that has it."""
+        bounds = {"fromBlock": hex(first), "toBlock": hex(last)}
+        calls = [Call("eth_getLogs", ({**each, **bounds},)) for each in self._filters()]
+        header_call = Call("eth_getBlockByNumber", (hex(last), NO_BODIES), must_exist=True)
+        header, *results = await self._doors.rpc.batch([header_call, *calls])
+        return results, read_header(header)
 
     def _filters(self) -> Sequence[Mapping[str, object]]:
         settings = self._settings

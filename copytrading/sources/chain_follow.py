@@ -20,8 +20,9 @@ from copytrading.sources.block_chain import (
     read_cursor,
     read_header,
 )
-from copytrading.sources.chain_blocks import NO_BODIES, BlockReader
+from copytrading.sources.chain_blocks import BlockReader
 from copytrading.sources.chain_doors import ChainDoors, ChainSettings
+from copytrading.sources.chain_headers import NO_BODIES, ChainHeaders
 from copytrading.sources.live import Ear
 from execution.chain_events import Log, Undecodable, quantity
 from execution.rpc import BATCH_MAX, Call, NodesBehind, RangeTooWide
@@ -32,6 +33,10 @@ DEEPEST_LOOK = 256
 FIRST_LOOK = 256
 """Blocks before the head at which a chain without a cursor begins at most: six minutes, far more than a start takes."""
 
+RUN_MAX = 16
+"""Blocks whose logs are asked for at once by who is behind: with three blocks a second and answers of half a second
+one after the other would never catch up. Each is looked at a second time all the same."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -41,9 +46,11 @@ class ChainFollower:
     def __init__(self, doors: ChainDoors, ear: Ear, settings: ChainSettings, wake: asyncio.Event) -> None:
         self._doors, self._ear, self._settings = doors, ear, settings
         self.reader = BlockReader(doors, ear, settings, wake)
+        self._headers = ChainHeaders(doors.rpc)
         self.chain = BlockChain(settings.depth)
         self._orphaned: dict[str, None] = {}
         self._saved: str | None = None
+        self._reads_runs = True
         self._told_missed_to = -1
 
     async def advance(self, head: Header | None = None, pushed: Iterable[Log] = ()) -> None:
@@ -51,7 +58,7 @@ class ChainFollower:
 
         `pushed` are logs that a subscription showed; they are added to what the nodes answer.
         """
-        head = head or await self._newest()
+        head = head or await self._headers.newest()
         if self.chain.tip is None:
             await self._begin(head)
         elif self.chain.get(head.hash) is None:
@@ -64,7 +71,7 @@ class ChainFollower:
 
     async def header_of(self, block_hash: str) -> Header:
         """A block's header. Raises RpcError."""
-        return read_header(await self._doors.rpc.call("eth_getBlockByHash", block_hash, NO_BODIES, must_exist=True))
+        return await self._headers.of(block_hash)
 
     async def reconcile(self) -> None:
         """Ask again, by range, for the newest logs; blocks that hold more are read anew. Raises RpcError."""
@@ -95,12 +102,6 @@ class ChainFollower:
                 block.taken, news = False, True
         return news
 
-    async def _newest(self) -> Header:
-        return read_header(await self._doors.rpc.call("eth_getBlockByNumber", "latest", NO_BODIES, must_exist=True))
-
-    async def _header_at(self, number: int) -> Header:
-        return read_header(await self._doors.rpc.call("eth_getBlockByNumber", hex(number), NO_BODIES, must_exist=True))
-
     # --- The beginning, and gaps too long to walk ---------------------------------------------------------
 
     async def _begin(self, head: Header) -> None:
@@ -127,7 +128,7 @@ class ChainFollower:
             if back > FIRST_LOOK:
                 break
             try:
-                anchor = await self._header_at(max(0, head.number - back))
+                anchor = await self._headers.at(max(0, head.number - back))
             except NodesBehind:
                 break  # a chain that begins here, or nodes that keep no more: from the oldest they have
             back *= 2
@@ -150,7 +151,7 @@ class ChainFollower:
             self._orphaned.update(dict.fromkeys(await self._heard_since(anchor)))
         unread = min((block.header.number for block in self.chain.untaken()), default=anchor.number + 1)
         if unread <= anchor.number:
-            anchor = await self._header_at(unread - 1)
+            anchor = await self._headers.at(unread - 1)
         await self._catch_up(anchor, head)
 
     async def _heard_since(self, anchor: Header) -> tuple[str, ...]:
@@ -162,7 +163,7 @@ class ChainFollower:
         forked = False
         for mark in marks:
             if mark.number <= head.number:
-                header = await self._header_at(mark.number)
+                header = await self._headers.at(mark.number)
                 if mark.is_of(header):
                     return header, forked
                 if marks[0].number > head.number:
@@ -170,7 +171,7 @@ class ChainFollower:
                     raise NodesBehind("the nodes have another chain, and not yet as much of it")
                 forked = True
         log.warning("No remembered block is in the chain.", action="chain", oldest=marks[-1].number)
-        return await self._header_at(max(0, marks[-1].number - DEEPEST_LOOK)), forked
+        return await self._headers.at(max(0, marks[-1].number - DEEPEST_LOOK)), forked
 
     async def _catch_up(self, anchor: Header, head: Header) -> None:
         """Read everything after the anchor by range up to where walking begins, within the bounds of a backfill."""
@@ -179,7 +180,7 @@ class ChainFollower:
         if last == anchor.number:
             self.chain.begin(anchor)
         else:
-            self.chain.begin(await self._read_range(first, last) if first <= last else await self._header_at(last))
+            self.chain.begin(await self._read_range(first, last) if first <= last else await self._headers.at(last))
         branch = await self._branch(head)
         if branch is None:
             raise NodesBehind("the nodes' blocks do not lie on one another")
@@ -235,11 +236,11 @@ class ChainFollower:
 
     async def _branch(self, head: Header) -> list[Header] | None:
         """The headers from the first unknown block to this one; None when they reach too far back."""
-        branch = [head]
+        branch, floor = [head], self.chain.tip.number if self.chain.tip else -1
         while self.chain.get(branch[-1].parent) is None:
             if len(branch) > self._settings.walk_max + self._settings.depth or branch[-1].number == 0:
                 return None
-            branch.append(await self.header_of(branch[-1].parent))
+            branch += await self._headers.before(branch[-1], above=floor)
         branch.reverse()
         return branch
 
@@ -256,15 +257,31 @@ class ChainFollower:
             self._orphaned.update(dict.fromkeys(block.seen.values()))
 
     async def _take_untaken(self, pushed: Sequence[Log]) -> None:
-        for block in self.chain.untaken():
-            logs = await self.reader.logs_of(block.header)
-            known = {each.index for each in logs}
-            extra = [each for each in pushed if each.block_hash == block.header.hash and each.index not in known]
-            block.seen.update(await self.reader.take(block.header, [*logs, *extra]))
-            block.taken, block.taken_ms = True, self._ear.clock.monotonic_ms()
-            age_s = self._ear.clock.now().timestamp() - block.header.time_s
-            if age_s < self._settings.silence_s:
-                self._ear.stats.alive(self._ear.clock.monotonic_ms())
+        for run in runs_of(self.chain.untaken(), RUN_MAX):
+            logs = await self._logs_of_run(run)
+            for block in run:
+                await self._take(block, await self.reader.logs_of(block.header) if logs is None else logs, pushed)
+            self._reads_runs = True
+
+    async def _logs_of_run(self, run: Sequence[Block]) -> list[Log] | None:
+        """None where each block is to be asked for: also in the round after one that no node answered."""
+        if len(run) == 1 or not self._reads_runs:
+            return None
+        self._reads_runs = False
+        logs = await self.reader.logs_of_run([each.header for each in run])
+        self._reads_runs = True
+        return logs
+
+    async def _take(self, block: Block, logs: Sequence[Log], pushed: Sequence[Log]) -> None:
+        """Give on what these logs, of this block and perhaps of others, say of it."""
+        own = [each for each in logs if each.block_hash == block.header.hash]
+        known = {each.index for each in own}
+        extra = [each for each in pushed if each.block_hash == block.header.hash and each.index not in known]
+        block.seen.update(await self.reader.take(block.header, [*own, *extra]))
+        block.taken, block.taken_ms = True, self._ear.clock.monotonic_ms()
+        age_s = self._ear.clock.now().timestamp() - block.header.time_s
+        if age_s < self._settings.silence_s:
+            self._ear.stats.alive(self._ear.clock.monotonic_ms())
 
     async def _look_again(self) -> None:
         """Ask once more for the logs of blocks that were read a moment ago, by range, and read what grew anew.
@@ -341,6 +358,17 @@ class ChainFollower:
             return
         log.warning("Somebody else moved the cursor of the chain.", action="chain", key=key)
         self._saved = await self._doors.database.run(source_position, CHAIN_LOGS, (key,))
+
+
+def runs_of(blocks: Iterable[Block], most: int) -> list[list[Block]]:
+    """Blocks, oldest first, in runs of at most so many whose numbers follow on one another."""
+    runs: list[list[Block]] = []
+    for block in blocks:
+        if runs and len(runs[-1]) < most and runs[-1][-1].header.number + 1 == block.header.number:
+            runs[-1].append(block)
+        else:
+            runs.append([block])
+    return runs
 
 
 def succeeded(receipt: object) -> bool:

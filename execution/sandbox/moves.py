@@ -3,7 +3,20 @@
 from execution.sandbox.happenings import Move
 from execution.sandbox.markets import ONE
 from execution.sandbox.trading import DUST, Trading
+from execution.sandbox.truth import Truth
 from ledger.clock import Randomness
+
+
+def redemption(truth: Truth, wallet: str) -> Move | None:
+    """All that a wallet holds of one token of a resolved market, worth something or not; None when that is nothing."""
+    for token_id in truth.payouts:
+        shares = truth.held(wallet, token_id)
+        if shares > 0:
+            condition_id = truth.condition_of(token_id)
+            return Move(
+                kind="REDEEM", wallet=wallet, condition_id=condition_id, shares_micros=shares, token_id=token_id
+            )
+    return None
 
 
 class Moves:
@@ -35,14 +48,7 @@ class Moves:
 
     def redeem(self, wallet: str) -> Move | None:
         """All that a wallet holds of one token of a resolved market, worth something or not."""
-        for token_id in self._truth.payouts:
-            shares = self._truth.held(wallet, token_id)
-            if shares > 0:
-                condition_id = self._truth.condition_of(token_id)
-                return Move(
-                    kind="REDEEM", wallet=wallet, condition_id=condition_id, shares_micros=shares, token_id=token_id
-                )
-        return None
+        return redemption(self._truth, wallet)
 
     def convert(self, wallet: str) -> Move | None:
         """Half of a "No" of a neg-risk event becomes "Yes" of each other market of the event."""

@@ -19,6 +19,7 @@ from execution.sandbox.holdings import Positions
 from execution.sandbox.later import Later
 from execution.sandbox.leaders import LEADERS, SandboxLeader, make_crowd, make_leaders
 from execution.sandbox.markets import SandboxMarket, make_markets
+from execution.sandbox.moves import redemption
 from execution.sandbox.noise import Noise
 from execution.sandbox.off_chain import OffChain
 from execution.sandbox.serving import HOST, Server
@@ -226,6 +227,21 @@ class Sandbox:
         self.board.add(known)
         self._trading.open.append(known)
         return known
+
+    async def end_market(self, market: SandboxMarket, winner: int) -> None:
+        """End a market: nobody trades in it any more, and `winner` pays one. Raises ValueError where it has ended."""
+        async with self._turn:
+            if market not in self._trading.open:
+                raise ValueError("no such market is open")
+            await self._do(MarketEnd(market=market, winner=winner))
+
+    async def redeem(self, wallet: str) -> tuple[Event, ...]:
+        """Redeem all that a wallet holds of ended markets: a transaction for each token, whether it pays or not."""
+        events = []
+        async with self._turn:
+            while (move := redemption(self.truth, wallet)) is not None:
+                events.append(await self.world.happen(move))
+        return tuple(events)
 
     async def _play_on(self) -> None:
         began, due_ms = self.world.clock.monotonic_ms(), 0.0

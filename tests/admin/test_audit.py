@@ -166,7 +166,7 @@ def test_pause_of_the_dashboard_is_told_with_its_reason(admin_client: Client) ->
     admin_client.post("/dashboard/pause", {"why": "odd prices"}, headers={"Accept": "application/json"})
     entry = only_entry()
     assert (entry.actor, entry.action, entry.why) == ("admin", "pause", "odd prices")
-    assert (entry.label, entry.after) == ("PAUSE GLOBAL", {"on": True, "why": "odd prices"})
+    assert (entry.label, entry.after) == ("Pause of everything", {"on": True, "why": "odd prices"})
 
 
 def test_pause_of_the_dashboard_is_not_made_when_the_log_cannot_be_written(
@@ -181,7 +181,7 @@ def test_bulk_action_has_an_entry_for_each_row_that_changed(admin_client: Client
     rows = LeaderFactory.create_batch(3)
     act(admin_client, "pause", rows[0], why="first")
     act(admin_client, "pause", *rows, why="first")
-    assert [entry.label for entry in AuditEntry.objects.order_by("pk")] == [f"PAUSE LEADER {row.pk}" for row in rows]
+    assert [entry.label for entry in AuditEntry.objects.order_by("pk")] == [f"Pause of leader {row.pk}" for row in rows]
 
 
 def test_breaker_set_by_hand_is_told(admin_client: Client) -> None:

@@ -86,6 +86,13 @@ AGED = {"traded_at": BEGINNING - timedelta(seconds=61)}
         ({"traded_at": BEGINNING + timedelta(seconds=5)}, {}, {}, []),
         (AGED, {}, {"stale_after_s": None}, []),
         ({"side": SELL, **AGED}, {}, {}, [Refusal(Reason.STALE_SIGNAL, 61, 60, Unit.SECONDS)]),
+        ({}, {"began_at": BEGINNING}, {}, []),
+        # The venue's times are whole seconds.
+        ({}, {"began_at": BEGINNING + timedelta(milliseconds=999)}, {}, []),
+        ({}, {"began_at": BEGINNING + timedelta(seconds=1)}, {}, [Refusal(Reason.BEFORE_FOLLOW)]),
+        ({"side": SELL}, {"began_at": BEGINNING + timedelta(seconds=1)}, {}, [Refusal(Reason.BEFORE_FOLLOW)]),
+        ({}, {"began_at": BEGINNING + timedelta(days=1)}, {"stale_after_s": None}, []),
+        ({"only_config": 1}, {"began_at": BEGINNING + timedelta(seconds=1)}, {}, []),
         (
             {},
             {"min_trigger_micros": 500 * ONE + 1},

@@ -8,7 +8,7 @@ from execution.sandbox.truth import Truth
 
 
 class Trade(NamedTuple):
-    """A leader's trade: all fills of a transaction in one token on one side."""
+    """A leader's trade: all fills of a transaction in one token on one side. Of a redemption the side is empty."""
 
     wallet: str
     tx_hash: str
@@ -20,23 +20,28 @@ class Trade(NamedTuple):
 Trades = dict[Trade, int]
 """Shares in micros."""
 
-TRADE = "TRADE"
+TRADE, REDEEM = "TRADE", "REDEEM"
 
 
-def trades_of(truth: Truth, wallets: Collection[str]) -> Trades:
-    """Every trade of these wallets."""
+def trades_of(truth: Truth, wallets: Collection[str], *, kind: str = TRADE) -> Trades:
+    """Every trade of these wallets, or whatever else they did of one kind."""
     return {
         Trade(key.wallet, key.tx_hash, key.condition_id, key.token_id or 0, key.side): total.shares_micros
         for key, total in truth.rows()
-        if key.kind == TRADE and key.wallet in wallets
+        if key.kind == kind and key.wallet in wallets
     }
 
 
-def recorded() -> Trades:
-    """Every trade that was acted on, of whomever."""
+def recorded(*, kind: str = TRADE) -> Trades:
+    """Every trade, or action of another kind, that was acted on, of whomever."""
     columns = ("leader__wallet", "tx_hash", "condition_id", "token_id", "side")
-    rows = SignalGroup.objects.filter(kind=TRADE).values_list(*columns, "acted_size_micros")
+    rows = SignalGroup.objects.filter(kind=kind).values_list(*columns, "acted_size_micros")
     return {Trade(*row[:-1]): row[-1] for row in rows}
+
+
+def redeemed() -> Trades:
+    """Every redemption that was acted on."""
+    return recorded(kind=REDEEM)
 
 
 def withdrawn() -> set[str]:
@@ -44,10 +49,10 @@ def withdrawn() -> set[str]:
     return set(SignalGroup.objects.filter(withdrawn_at__isnull=False).values_list("tx_hash", flat=True))
 
 
-def shown_by(source: str) -> Trades:
-    """The total that one source has shown of each trade, where it is not nothing."""
+def shown_by(source: str, *, kind: str = TRADE) -> Trades:
+    """The total that one source has shown of each trade, or action of another kind, where it is not nothing."""
     columns = ("group__leader__wallet", "group__tx_hash", "group__condition_id", "group__token_id", "group__side")
-    rows = SignalSourceTotal.objects.filter(group__kind=TRADE, source=source, size_micros__gt=0)
+    rows = SignalSourceTotal.objects.filter(group__kind=kind, source=source, size_micros__gt=0)
     return {Trade(*row[:-1]): row[-1] for row in rows.values_list(*columns, "size_micros")}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from copytrading.hearing import Hearing
 from copytrading.hybrid import HybridTerms, Races
@@ -181,6 +181,17 @@ class Listener:
             self._closed = True
             await self._close()
             self.database.close()
+
+    async def ends_without_database(self, *, within_s: float = BOUND_S) -> bool:
+        """Whether it ends in this time because the database is away. Raises whatever else ended it."""
+        done, _others = await asyncio.wait(self._tasks, timeout=within_s, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            error = task.exception()
+            assert error is not None, "it ends for nothing"
+            _away, other = BaseExceptionGroup("of a task", [error]).split((OperationalError, InterfaceError))
+            if other is not None:
+                raise other
+        return bool(done)
 
     async def until(self, what: Callable[[], bool], name: str) -> None:
         """Let everybody work until it is so."""

@@ -36,6 +36,9 @@ FOLLOWED, KNOWN = 3, 4
 BEFORE_S, SETTLED_S = 600, 30
 """What the leaders hold lies so far back when it is read, and the reading so far when they go on."""
 
+LATE_MAX = 3
+"""Holdings that may be unlearned because the logs of a block came late; leaders hold some dozens."""
+
 NOISE = 50
 """Frames a second of strangers: without any a stream counts as silent."""
 
@@ -178,13 +181,18 @@ class Stage:
         return seen
 
     async def knows_the_holdings(self, *, unseen: Collection[str] = ()) -> None:
-        """And it knows every holding of whom no conversion and no transaction that left the chain unlearned."""
+        """And it knows the holdings of whom no conversion and no transaction that left the chain unlearned.
+
+        With the chain but for a few: a loaded node shows a block before its logs, and a sale that is heard before its
+        purchase takes more than is known.
+        """
         seen = await self.claims_no_wrong_holding(unseen=unseen)
         kinds = moved(self.box.truth, self.wallets)
         doubted = {key.wallet for key in self.truth() if key.tx_hash in self.dropped}
         sure = [wallet for wallet in seen if "CONVERSION" not in kinds[wallet] and wallet not in doubted]
         assert sure, "nobody is left to judge by"
-        assert await self.ask(unknown_holdings, sure) == []
+        unknown = await self.ask(unknown_holdings, sure)
+        assert len(unknown) <= (LATE_MAX if CHAIN in self.sources else 0), unknown
 
     def _doors(self, door: str) -> list[str]:
         return [each for each in self.box.faults.doors if each == door or each.startswith(f"{door}-")]
@@ -195,10 +203,11 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
-    *sources: str, begins: bool = True, chain: dict[str, Any] | None = None, **options: Any
-) -> AsyncIterator[Stage]:
-    """Leaders who held something long before, and an engine that has read it and listens to these sources."""
+async def stage(*sources: str, begins: bool = True, **options: Any) -> AsyncIterator[Stage]:
+    """Leaders who held something long before, and an engine that has read it and listens to these sources.
+
+    Unless it `begins` the first engine is left to whoever asks.
+    """
     clock = LeapingClock()
     wants_chain, noise = bool({CHAIN, PENDING} & set(sources)), NOISE if SOCKET in sources else 0
     node = OnChain(clock, OnChainSettings(block_ms=0)) if wants_chain else None
@@ -210,7 +219,8 @@ async def stage(
             await made.mine()
             await made.later(BEFORE_S)
             await made.ask(_seed, box)
-            await made.listen()
+            if begins:
+                await made.listen()
             yield made
         finally:
             for life in made.lives:

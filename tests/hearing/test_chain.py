@@ -26,10 +26,31 @@ FAULTS = (
 )
 
 
+SLOW = "chain:delay=300ms"
+"""Every answer takes as long as several blocks do, so that blocks are read in runs."""
+
+WHILE_SLOW = ("chain:drop=50%", "chain:behind=5", "chain:range=3", "chain:reorg=3", "chain:5xx=3", "chain:silence")
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_chain_logs_end_with_the_truth(fault: str) -> None:
     async with stage(CHAIN) as s:
         await s.play()
+        await s.fault(fault)
+        await s.play()
+        await s.struck(fault)
+        s.box.faults.lift()
+        await s.play()
+        await s.ends_with_the_truth()
+        await s.knows_the_holdings()
+
+
+@pytest.mark.parametrize("fault", WHILE_SLOW)
+async def test_chain_logs_of_slow_nodes_end_with_the_truth(fault: str) -> None:
+    async with stage(CHAIN) as s:
+        await s.play()
+        await s.fault(SLOW)
+        await s.play(120)
         await s.fault(fault)
         await s.play()
         await s.struck(fault)

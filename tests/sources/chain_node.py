@@ -114,7 +114,11 @@ def header_of(block: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(slots=True)
 class Faults:
-    """What is wrong with a node: `lag` blocks behind over HTTP, `status` of all answers; a mute one pushes nothing."""
+    """What is wrong with a node: `lag` blocks behind over HTTP, `status` of all answers; a mute one pushes nothing.
+
+    Of the newest `late_logs` blocks it shows no logs yet; of a range it keeps all after the first `logs_max` back, and
+    with `no_ranges` it breaks down over every one.
+    """
 
     lag: int = 0
     status: int = 0
@@ -127,6 +131,9 @@ class Faults:
     heads_last: bool = False
     twice: bool = False
     loses_logs: bool = False
+    late_logs: int = 0
+    logs_max: int = 0
+    no_ranges: bool = False
     tells_removed: bool = True
     forgets_receipts: bool = False
     no_bodies: bool = False
@@ -142,6 +149,7 @@ class ScriptedNode:
         self.requests = 0
         self.subscribers: list[tuple[web.WebSocketResponse, str, list[Any], asyncio.Queue[str]]] = []
         self._subscriptions = 0
+        self._stuck: list[dict[str, Any]] | None = None
         self.subscribed = asyncio.Event()
 
     async def __aenter__(self) -> "ScriptedNode":
@@ -195,8 +203,13 @@ class ScriptedNode:
         except ValueError as error:
             return {**head, "error": {"code": -32000, "message": str(error)}}
 
+    def stick(self, *, stuck: bool = True) -> None:
+        """Go on showing the chain as it is now over HTTP, whatever is mined or reorganised; or no longer."""
+        self._stuck = self.chain.blocks[:] if stuck else None
+
     def _shown(self) -> list[dict[str, Any]]:
-        return self.chain.blocks[: len(self.chain.blocks) - self.faults.lag]
+        blocks = self.chain.blocks if self._stuck is None else self._stuck
+        return blocks[: len(blocks) - self.faults.lag]
 
     def eth_chainId(self) -> str:  # noqa: N802
         return hex(self.faults.chain_id or self.chain.chain_id)
@@ -218,11 +231,17 @@ class ScriptedNode:
             if not blocks:
                 raise ValueError("unknown block")
         else:
+            if self.faults.no_ranges:
+                raise ValueError("internal error")
             first, last = int(wanted["fromBlock"], 16), int(wanted["toBlock"], 16)
             if last - first >= self.faults.range_max:
                 raise ValueError(f"block range is too wide, at most {self.faults.range_max} blocks")
             blocks = [b for b in self._shown() if first <= b["number"] <= last]
-        found = [log for block in blocks for log in block["logs"] if _matches(log, wanted)]
+        late = self._shown()[-self.faults.late_logs :] if self.faults.late_logs else []
+        ready = [block for block in blocks if block not in late]
+        found = [log for block in ready for log in block["logs"] if _matches(log, wanted)]
+        if self.faults.logs_max and "blockHash" not in wanted:
+            found = found[: self.faults.logs_max]
         if len(found) > self.faults.results_max:
             raise ValueError(f"query returned more than {self.faults.results_max} results")
         return [] if self.faults.loses_logs else found

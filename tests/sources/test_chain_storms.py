@@ -6,7 +6,7 @@ from ledger.system import SeededRandomness
 from ledger.units import ONE
 from tests.chain_bytes import LENA, OTTO, STRANGER
 from tests.sources.chain_bench import Bench
-from tests.sources.chain_node import ScriptedChain, ScriptedNode, Transaction
+from tests.sources.chain_node import Faults, ScriptedChain, ScriptedNode, Transaction
 
 pytestmark = pytest.mark.django_db
 
@@ -18,7 +18,7 @@ class Storm:
 
     def __init__(self, seed: int, chain: ScriptedChain, nodes: list[ScriptedNode]) -> None:
         self.chance, self.chain, self.nodes = SeededRandomness(seed), chain, nodes
-        self.kinds = (self.mine, self.mine, self.mine, self.reorg, self.hang_up, self.fault, self.heal)
+        self.kinds = (self.mine, self.mine, self.burst, self.reorg, self.hang_up, self.fault, self.heal)
 
     def step(self) -> None:
         self.chance.choice(self.kinds)()
@@ -35,6 +35,11 @@ class Storm:
     def mine(self) -> None:
         self.chain.mine(*self.trades())
 
+    def burst(self) -> None:
+        """More blocks than anybody reads one after the other."""
+        for _ in range(2 + self.chance.below(20)):
+            self.mine()
+
     def reorg(self) -> None:
         depth = min(1 + self.chance.below(5), len(self.chain.blocks) - 8)
         if depth < 1:
@@ -48,15 +53,23 @@ class Storm:
         self.chance.choice(self.nodes).hang_up()
 
     def fault(self) -> None:
-        faults = self.chance.choice(self.nodes).faults
+        node = self.chance.choice(self.nodes)
+        if not self.chance.below(6):
+            node.stick()
+            return
         name, value = self.chance.choice(
-            [("status", 429), ("status", 503), ("lag", 2), ("mute", True), ("heads_last", True), ("twice", True)]
+            [
+                *(("status", 429), ("status", 503), ("lag", 2), ("mute", True), ("heads_last", True), ("twice", True)),
+                *(("range_max", 3), ("results_max", 4), ("no_ranges", True), ("late_logs", 3), ("logs_max", 3)),
+            ]
         )
-        setattr(faults, name, value)
+        setattr(node.faults, name, value)
 
     def heal(self) -> None:
         for node in self.nodes:
-            node.faults.status, node.faults.lag, node.faults.mute = 0, 0, False
+            kept = {"heads_last": node.faults.heads_last, "twice": node.faults.twice}
+            node.faults = Faults(**kept)
+            node.stick(stuck=False)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -65,7 +78,8 @@ async def test_after_any_storm_the_totals_are_the_chains(seed: int) -> None:
     for _ in range(8):
         chain.mine()
     async with ScriptedNode(chain) as first, ScriptedNode(chain) as second:
-        bench = Bench([first, second], poll_s=0.03, silence_s=0.3, reconcile_s=0.1)
+        # A minute's blocks come in a tenth of a second: the look back reaches as far as it would in a minute.
+        bench = Bench([first, second], poll_s=0.03, silence_s=0.3, reconcile_s=0.1, reconcile_depth=128)
         storm = Storm(seed, chain, [first, second])
         async with bench.listening():
             await bench.begun()
