@@ -7,7 +7,7 @@ the table of docs/operations.md are made from what is remembered here.
 import difflib
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -41,7 +41,7 @@ class Setting:
     meaning: str
     secret: bool
     group: str
-    given: str | None
+    given: str | None = field(repr=False)
     """None: the default holds."""
 
     @property

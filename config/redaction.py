@@ -41,8 +41,8 @@ IN_TEXT: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\g<before>{HIDDEN}",
     ),
     (re.compile(r"(?P<before>\b(?:bearer|basic)\s+)[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE), rf"\g<before>{HIDDEN}"),
-    # 65 bytes: a signature; signed bytes are a bearer instrument.
-    (re.compile(r"\b(?:0x)?[0-9a-f]{130}\b", re.IGNORECASE), HIDDEN),
+    # 65 bytes and more: a signature, of a deposit wallet 317 or 480; signed bytes are a bearer instrument.
+    (re.compile(r"\b(?:0x)?[0-9a-f]{130,}\b", re.IGNORECASE), HIDDEN),
 )
 
 KNOWN_LENGTH_MIN = 6

@@ -3,7 +3,11 @@
 Declared as in `config.engine`, which says how; `config.settings` takes over every name of this file.
 """
 
+import base64
+import binascii
+import os
 import re
+from collections.abc import Iterator, Mapping
 
 from config.environment import declare
 from ledger.hidden import Hidden
@@ -34,6 +38,14 @@ TRADING_PRIVATE_KEY: Hidden = Hidden(
         "stored sealed by `addaccount`.",
     )
 )
+SECRET_FILES: Mapping[str, str] = {
+    name: path for name in ("SLIPSTREAM_KEK", "TRADING_PRIVATE_KEY") if (path := os.environ.get(f"{name}_FILE"))
+}
+"""By setting: the file that its value was read from; `manage.py check` looks at who else can read it."""
+
+SECRETS_TWICE: tuple[str, ...] = tuple(name for name in SECRET_FILES if os.environ.get(name))
+"""Settings of keys that have a value and a file; the file holds."""
+
 SIGNER_SOCKET: str = declare.text(
     "SIGNER_SOCKET",
     default="",
@@ -56,5 +68,16 @@ SIGNER_MAX_ORDER_USD: int = declare.number(
 def known_secrets() -> set[str]:
     """What no log line may hold, in the ways in which it could be written there."""
     keys = {entry.partition(":")[2].strip() for entry in re.split(r"[,\n]", SLIPSTREAM_KEK.reveal())}
-    digits = TRADING_PRIVATE_KEY.reveal().strip().removeprefix("0x")
-    return {each for each in (*keys, digits, digits.lower(), digits.upper()) if each}
+    digits = TRADING_PRIVATE_KEY.reveal().strip().removeprefix("0x").removeprefix("0X")
+    forms = {form for key in keys for form in _forms(key)}
+    return {each for each in (*forms, digits, digits.lower(), digits.upper()) if each}
+
+
+def _forms(encoded: str) -> Iterator[str]:
+    """A key in base64 as it was written, and in hexadecimal, as a debugging line would show it."""
+    yield encoded
+    try:
+        key = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        return  # What is wrong with it says the check of keys.
+    yield from (key.hex(), key.hex().upper(), repr(key)[2:-1])

@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from execution.deployments import CONTRACTS, DeploymentError, deployment_on
 from execution.ports import Signer, SignerRefused
 from execution.signer.accounts import AccountPolicies
+from execution.signer.hardening import leave_no_core
 from execution.signer.keys import KeyRing, SingleKey, VaultKeys
 from execution.signer.local import LocalKeySigner
 from execution.signer.policy import SigningPolicy
@@ -38,6 +39,7 @@ def build_signer(database: Database, clock: Clock) -> Signer:
 
 def build_local_signer(database: Database, clock: Clock) -> LocalKeySigner:
     """A signer with the keys in this process. Raises ImproperlyConfigured."""
+    leave_no_core()
     policies = AccountPolicies(database, clock, terms=signing_terms())
     return LocalKeySigner(_key_ring(database, clock), policies, clock)
 

@@ -16,4 +16,5 @@ class ExecutionConfig(AppConfig):
         # Their module needs models, which are not loaded when this file is.
         checks = import_module("execution.vault.checks")
         register(checks.check_keys, "slipstream")
+        register(checks.check_key_files, "slipstream", "key-files")
         register(checks.check_sealed, "secrets")

@@ -31,7 +31,6 @@ _NESTED_TYPE_HASH = keccak256(
     + ORDER_TYPE
 )
 _WALLET_NAME_AND_VERSION = keccak256(b"DepositWallet") + keccak256(b"1")
-_POLYGON_WORD = CHAIN_ID.to_bytes(32, "big")
 _SESSION_MAGIC = bytes.fromhex("6492" * 16)
 
 _LOGIN_TYPE_HASH = keccak256(b"ClobAuth(address address,string timestamp,uint256 nonce,string message)")
@@ -128,9 +127,10 @@ def login_digest(login: Login, *, chain_id: int) -> bytes:
     return typed_digest(separator, keccak256(b"".join(words)))
 
 
-def nested_digest(contents: bytes, separator: bytes, *, wallet: str) -> bytes:
+def nested_digest(contents: bytes, separator: bytes, *, wallet: str, chain_id: int = CHAIN_ID) -> bytes:
     """ERC-7739: what the owner of a deposit wallet signs, bound to that wallet and to the exchange's domain."""
-    words = (_NESTED_TYPE_HASH, contents, _WALLET_NAME_AND_VERSION, _POLYGON_WORD, address_word(wallet), bytes(32))
+    chain = chain_id.to_bytes(32, "big")
+    words = (_NESTED_TYPE_HASH, contents, _WALLET_NAME_AND_VERSION, chain, address_word(wallet), bytes(32))
     return typed_digest(separator, keccak256(b"".join(words)))
 
 

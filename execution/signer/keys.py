@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from django.db import Error as DatabaseTrouble
+
 from execution.ports import SignerRefused
 from execution.signing import LocalSigner, address_of, private_key_from
 from execution.vault.vault import PRIVATE_KEY, Vault, VaultError, secret_name
@@ -41,6 +43,9 @@ class VaultKeys:
         try:
             secret = await self._database.run(self._vault.open, secret_name(PRIVATE_KEY, address))
             signer = _signer_for(address, secret)
+        except DatabaseTrouble:
+            # Of a fault that is over in a moment nothing is remembered.
+            raise SignerRefused(f"The key of {address} cannot be read: the database does not answer.") from None
         except (VaultError, SignerRefused) as error:
             self._refused[address] = (self._clock.monotonic_ms(), str(error))
             raise SignerRefused(str(error)) from None

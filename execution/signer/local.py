@@ -1,13 +1,21 @@
 """The signer in this process: asks its policy, then signs with the key the ring gives it."""
 
+from collections.abc import Callable
+from datetime import datetime
 from typing import Protocol
 
 from execution.orders import OrderError, OrderPlan
 from execution.ports import Login, SignerRefused
 from execution.signer.keys import KeyRing
 from execution.signer.policy import SigningPolicy
-from execution.signing import sign_login, sign_order
+from execution.signing import LocalSigner, sign_login, sign_order
 from ledger.clock import Clock
+
+Refusal = Callable[[SigningPolicy, datetime], str | None]
+"""Why a policy refuses at a moment, as a sentence; None when it does not."""
+
+A_MOMENT_MS = 5.0
+"""A key that is open is there at once; whoever waited longer for one asks the policy again."""
 
 
 class PolicySource(Protocol):
@@ -26,22 +34,30 @@ class LocalKeySigner:
 
     async def sign_order(self, plan: OrderPlan, *, key: str) -> bytes:
         """The signature to send, wrapped as the account needs. Raises SignerRefused with a sentence."""
-        policy = await self._policy.policy()
-        why = policy.order_refusal(plan, key, now=self._clock.now())
-        if why is not None:
-            raise SignerRefused(why)
-        signer = await self._keys.of(key)
+        signer, policy = await self._allowed(key, lambda policy, now: policy.order_refusal(plan, key, now=now))
         session = policy.accounts[plan.maker.lower()].session
         return sign_order(signer, plan, wallet=key, session=session)
 
     async def sign_login(self, login: Login, *, key: str) -> bytes:
         """The 65-byte signature of a login. Raises SignerRefused with a sentence."""
-        policy = await self._policy.policy()
-        why = policy.login_refusal(login, key, now=self._clock.now())
-        if why is not None:
-            raise SignerRefused(why)
-        signer = await self._keys.of(key)
+        signer, policy = await self._allowed(key, lambda policy, now: policy.login_refusal(login, key, now=now))
         try:
             return sign_login(signer, login, chain_id=policy.chain_id)
         except (OrderError, OverflowError) as error:
             raise SignerRefused("The login cannot be hashed.") from error
+
+    async def _allowed(self, key: str, refusal: Refusal) -> tuple[LocalSigner, SigningPolicy]:
+        """The key, and the policy that allows its use now; nothing is awaited between this answer and the signing."""
+        policy, asked_ms = await self._ask(refusal), self._clock.monotonic_ms()
+        signer = await self._keys.of(key)
+        if self._clock.monotonic_ms() - asked_ms > A_MOMENT_MS:
+            # The key was opened first: what was stopped, revoked or ended meanwhile is not signed for.
+            policy = await self._ask(refusal)
+        return signer, policy
+
+    async def _ask(self, refusal: Refusal) -> SigningPolicy:
+        policy = await self._policy.policy()
+        why = refusal(policy, self._clock.now())
+        if why is not None:
+            raise SignerRefused(why)
+        return policy

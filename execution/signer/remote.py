@@ -17,6 +17,8 @@ from execution.signer.frames import (
     request_bytes,
 )
 
+BROKE = "The signer cannot be reached: the line broke."
+
 ANSWER_S = 2.0
 """No answer for so long is a no. Signing takes well under a millisecond, opening a key some more."""
 
@@ -110,6 +112,6 @@ class _Line:
         except (asyncio.IncompleteReadError, BadFrame, OSError):
             pass  # The line is down; who waits is told below.
         finally:
-            for waiting in self._waiting.values():
+            for number, waiting in self._waiting.items():
                 if not waiting.done():
-                    waiting.set_exception(ConnectionResetError("the line broke"))
+                    waiting.set_result(Answered(number=number, refused=BROKE))

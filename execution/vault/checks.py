@@ -1,11 +1,12 @@
 """What `manage.py check` says about keys and sealed secrets. Keys are never made here: a new one opens nothing."""
 
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning  # noqa: A004  (Django's name)
 from django.db import DatabaseError, connection
 
 from execution.ports import SignerRefused
@@ -34,6 +35,27 @@ def check_keys(**_apps: Any) -> list[CheckMessage]:
             hint = "Write 0x and 64 hexadecimal digits, best in a file that TRADING_PRIVATE_KEY_FILE names."
             found.append(Error(f"TRADING_PRIVATE_KEY: {refused}", hint=hint, id="slipstream.E041"))
     return found
+
+
+def check_key_files(**_apps: Any) -> list[CheckMessage]:
+    """The files that NAME_FILE names: container platforms show secrets to everybody inside, so this only warns."""
+    open_to_all = [name for name, path in settings.SECRET_FILES.items() if _all_can_read(Path(path))]
+    hint = "`chmod o= FILE`; for a secret of a container platform give it a mode such as 0400."
+    found: list[CheckMessage] = [
+        Warning(f"Every user of this machine can read the file of {name}_FILE.", hint=hint, id="slipstream.W043")
+        for name in open_to_all
+    ]
+    return found + [
+        Warning(f"{name} and {name}_FILE are both set; the file holds.", hint=f"Unset {name}.", id="slipstream.W044")
+        for name in settings.SECRETS_TWICE
+    ]
+
+
+def _all_can_read(path: Path) -> bool:
+    try:
+        return bool(stat.S_IMODE(path.stat().st_mode) & stat.S_IROTH)
+    except OSError:
+        return False  # It was read when the settings were; since then it has gone.
 
 
 def check_sealed(**_apps: Any) -> list[CheckMessage]:

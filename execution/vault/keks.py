@@ -2,10 +2,12 @@
 
 import base64
 import binascii
+import fcntl
 import os
 import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -80,21 +82,28 @@ class FileKeks:
             raise KekError(f"The key file {self._path} cannot be made: {error.strerror}.") from None
         return kek.version
 
-    def add(self, entropy: Entropy) -> str:
-        """Put a new key before the others, which stay readable; its version. Raises KekError."""
-        self._read()
-        old = self._path.read_text(encoding="utf-8")
-        numbers = [int(each) for each in re.findall(r"^k([0-9]{1,9}):", old, re.MULTILINE)]
-        kek = _new_kek(max(numbers, default=0) + 1, entropy)
-        beside = self._path.with_name(f"{self._path.name}.new")
+    def add(self, entropy: Entropy, *, taken: Iterable[str] = ()) -> str:
+        """Put a new key before the others, which stay readable; its version, none of `taken`. Raises KekError."""
+        # A link stays one: what it names is replaced, beside itself.
+        path = self._path.resolve()
         try:
-            beside.unlink(missing_ok=True)
-            self._write(beside, _line(kek) + old)
-            # A rename is whole or not at all: no power cut loses the keys that open what is stored.
-            beside.replace(self._path)
-            _flush_folder(self._path.parent)
+            with _alone_in(path.parent):
+                return self._add(path, entropy, taken=taken)
         except OSError as error:
             raise KekError(f"The key file {self._path} cannot be written: {error.strerror}.") from None
+
+    def _add(self, path: Path, entropy: Entropy, *, taken: Iterable[str]) -> str:
+        self._read()
+        old = path.read_bytes()
+        known = [entry.strip() for entry in re.split(rb"[,\n]", old)] + [f"{version}:".encode() for version in taken]
+        numbers = [int(found[1]) for entry in known if (found := re.match(rb"k([0-9]{1,9}):", entry))]
+        kek = _new_kek(max(numbers, default=0) + 1, entropy)
+        beside = path.with_name(f"{path.name}.new")
+        beside.unlink(missing_ok=True)
+        self._write(beside, _line(kek) + old, like=path.stat())
+        # A rename is whole or not at all: no power cut loses the keys that open what is stored.
+        beside.replace(path)
+        _flush_folder(path.parent)
         return kek.version
 
     def _read(self) -> TextKeks:
@@ -106,6 +115,8 @@ class FileKeks:
                     raise KekError(f"The key file {self._path} is no plain file.")
                 if stat.S_IMODE(found.st_mode) & 0o077:
                     raise KekError(f"The key file {self._path} can be read by others: `chmod 600` it.")
+                if found.st_size > FILE_BYTES_MAX:
+                    raise KekError(f"The key file {self._path} has more than {FILE_BYTES_MAX} bytes.")
                 text = file.read(FILE_BYTES_MAX).decode("utf-8", errors="replace")
         except FileNotFoundError:
             raise KekError(
@@ -116,9 +127,12 @@ class FileKeks:
             raise KekError(f"The key file {self._path} cannot be read: {error.strerror}.") from None
         return TextKeks(Hidden(text), where=f"The key file {self._path}")
 
-    def _write(self, path: Path, text: str) -> None:
+    def _write(self, path: Path, text: bytes, *, like: os.stat_result | None = None) -> None:
         opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE)
-        with os.fdopen(opened, "w", encoding="utf-8") as file:
+        with os.fdopen(opened, "wb") as file:
+            if like is not None and like.st_uid != os.geteuid():
+                # Added by root, the file is still its service's: nobody else could open anything.
+                os.fchown(file.fileno(), like.st_uid, like.st_gid)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -176,8 +190,22 @@ def _new_kek(number: int, entropy: Entropy) -> Kek:
     return Kek(version=f"k{number}", key=entropy.draw(KEY_BYTES))
 
 
-def _line(kek: Kek) -> str:
-    return f"{kek.version}:{base64.b64encode(kek.key).decode()}\n"
+def _line(kek: Kek) -> bytes:
+    return f"{kek.version}:{base64.b64encode(kek.key).decode()}\n".encode()
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """One process at a time: of two that add a key at once, the second must not write over the first one's.
+
+    What was wrapped under a key that is then lost is lost. Raises OSError.
+    """
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(opened)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -115,6 +115,15 @@ def test_bad_input_is_refused_with_a_sentence_and_nothing_is_written(
     assert sentence in refused(monkeypatch, *words.split(), key=key)
 
 
+def test_raw_bytes_are_no_key(fay: Follower, monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = io.TextIOWrapper(io.BytesIO(PRIVATE_KEY + b"\xff\n"), encoding="utf-8")
+    monkeypatch.setattr(sys, "stdin", piped)
+    with pytest.raises(CommandError, match="What came from stdin is no text") as error:
+        call_command("addaccount", "--follower", WALLET, "--kind", "EOA")
+    assert error.value.__cause__ is None
+    assert not Secret.objects.exists()
+
+
 def test_an_unknown_follower_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "There is no follower with the wallet" in refused(monkeypatch, "--kind", "EOA")
 

@@ -13,6 +13,7 @@ from pytest_django.fixtures import Settings
 
 from copytrading.wiring_signer import build_vault, refuse_lost_keys
 from execution.models import Secret
+from execution.vault import vault
 from execution.vault.vault import Vault
 from ledger.hidden import Hidden
 from ledger.models import AuditEntry
@@ -98,6 +99,55 @@ def test_add_makes_a_new_key_and_moves_everything_to_it(tmp_path: Path, settings
     build_vault().put(NAMES[0], OTHER_KEY)
     assert rotate("--add") == "1 secrets re-wrapped, 0 failed. Now: 1 under k2.\n"
     assert build_vault().open(NAMES[0]) == OTHER_KEY
+
+
+def test_a_new_key_does_not_take_the_number_of_a_missing_one(tmp_path: Path, settings: Settings) -> None:
+    path = tmp_path / "keks"
+    settings.SLIPSTREAM_KEK_PATH = str(path)
+    rotate("--init")
+    only_first = path.read_text()
+    rotate("--add")
+    second = path.read_text().partition("\n")[0]
+    build_vault().put(NAMES[0], OTHER_KEY)
+    path.write_text(only_first)
+    with pytest.raises(CommandError, match="holds no key of version k2; it has k3, k1"):
+        rotate("--add")
+    path.write_text(f"{path.read_text()}{second}\n")
+    assert rotate() == "1 secrets re-wrapped, 0 failed. Now: 1 under k3.\n"
+
+
+def test_a_second_add_only_puts_another_key_in_front(tmp_path: Path, settings: Settings) -> None:
+    settings.SLIPSTREAM_KEK_PATH = str(tmp_path / "keks")
+    rotate("--init")
+    build_vault().put(NAMES[0], OTHER_KEY)
+    for version in ("k2", "k3"):
+        assert rotate("--add") == f"1 secrets re-wrapped, 0 failed. Now: 1 under {version}.\n"
+    assert build_vault().open(NAMES[0]) == OTHER_KEY
+
+
+class Killed(BaseException):
+    """As SIGKILL: nothing is tidied up."""
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_run_killed_in_the_middle_leaves_every_secret_openable(
+    sealed: Vault, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noted = []
+
+    def die(notes: object) -> None:
+        noted.append(notes)
+        if len(noted) == 3:
+            raise Killed
+
+    monkeypatch.setattr(vault, "write_audit", die)
+    with pytest.raises(Killed):
+        rotate()
+    assert sealed.versions() == {"k1": 3, "k2": 2}
+    assert {build_vault().open(name) for name in NAMES} == {PRIVATE_KEY}
+    monkeypatch.undo()
+    settings.SLIPSTREAM_KEK = hidden_keks("k2", "k1")
+    assert json.loads(rotate("--json"))["rewrapped"] == 3
 
 
 @pytest.mark.parametrize("word", ["--init", "--add"])

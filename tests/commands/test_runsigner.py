@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -16,13 +17,15 @@ from pytest_django.fixtures import Settings
 
 from copytrading.models import Follower
 from copytrading.wiring_signer import build_signer, build_vault
-from execution.models import TradingAccount
+from execution.models import Secret, TradingAccount
 from execution.orders import OrderPlan, keccak256, order_digest
 from execution.ports import SignerRefused
 from execution.signer.remote import RemoteSigner
 from execution.signing import address_of
+from execution.vault.keks import TextKeks
+from execution.vault.vault import Vault
 from ledger.db import ThreadedDatabase
-from ledger.system import SystemClock
+from ledger.system import SystemClock, SystemEntropy
 from tests.canaries import PRIVATE_KEY, hidden_keks, kek_text, leaks_in
 from tests.conftest import ROOT
 from tests.execution.signers import plan
@@ -58,9 +61,9 @@ def start(path: Path, database_url: str, **environment: str) -> "subprocess.Pope
 
 
 @contextmanager
-def signer(path: Path, database_url: str) -> Iterator["subprocess.Popen[str]"]:
+def signer(path: Path, database_url: str, **environment: str) -> Iterator["subprocess.Popen[str]"]:
     """The process, listening."""
-    process = start(path, database_url)
+    process = start(path, database_url, **environment)
     assert process.stderr is not None
     try:
         while (line := process.stderr.readline()) and "signer-up" not in line:
@@ -110,6 +113,22 @@ def test_it_signs_from_the_vault_and_one_missing_key_stops_nobody_else(
     assert process.returncode == 0
     assert leaks_in(said) == []
     assert not path.exists()
+
+
+def test_it_starts_with_the_keys_that_an_engine_beside_it_must_not_have(
+    accounts: Follower, tmp_path: Path, database_url: str
+) -> None:
+    path = tmp_path / "signer"
+    Secret.objects.all().delete()
+    TradingAccount.objects.exclude(follower=accounts).delete()
+    # Credentials that the engine's own wrapping key seals, and a key that only the signer has.
+    Vault(TextKeks(hidden_keks("k2")), SystemEntropy()).put(f"API_CREDENTIALS:{FAY}", b"sealed elsewhere")
+    key = tmp_path / "key"
+    key.write_text(f"{PRIVATE_KEY.hex()}\n")
+    key.chmod(0o400)
+    shared = {"SIGNER_SOCKET": str(path), "ENABLE_REAL_TRADING": "true", "TRADING_PRIVATE_KEY_FILE": str(key)}
+    with signer(path, database_url, **shared):
+        assert signed_by(plan(), ask(path, plan())) == FAY
 
 
 HIDDEN = """
@@ -195,6 +214,16 @@ def test_the_engine_is_given_the_signer_that_the_settings_name(settings: Setting
         assert signed_by(plan(), asyncio.run(local.sign_order(plan(), key=FAY))) == FAY
     finally:
         database.close()
+
+
+def test_an_engine_that_signs_itself_leaves_no_core_file(settings: Settings, accounts: Follower) -> None:
+    database = ThreadedDatabase(1)
+    try:
+        settings.SIGNER_SOCKET = ""
+        build_signer(database, SystemClock())
+    finally:
+        database.close()
+    assert resource.getrlimit(resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_the_benchmark_tells_of_every_kind_of_account() -> None:

@@ -2,11 +2,12 @@
 
 import asyncio
 import dataclasses
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from coincurve import PublicKey
-from django.db import DatabaseError
+from django.db import DatabaseError, InterfaceError
 from eth_account import Account
 
 from copytrading.models import Follower
@@ -15,6 +16,7 @@ from execution.orders import OrderPlan, keccak256, order_digest
 from execution.ports import SignerRefused
 from execution.signer.accounts import AccountPolicies
 from execution.signer.keys import SingleKey, VaultKeys
+from execution.signer.local import LocalKeySigner
 from execution.signing import LocalSigner, login_digest, nested_digest, sign_order
 from execution.vault.keks import TextKeks
 from execution.vault.vault import Vault, secret_name
@@ -31,6 +33,7 @@ from tests.execution.signers import (
     PROXY,
     SAFE,
     SESSION,
+    Fixed,
     Ring,
     changed_account,
     local_signer,
@@ -177,16 +180,62 @@ def test_what_is_no_key_is_refused_without_being_shown(text: str, sentence: str)
     assert not text or text[:20] not in str(refused.value)
 
 
+class Opening(Ring):
+    """A ring whose keys take seconds to open; something happens meanwhile."""
+
+    def __init__(self, clock: VirtualClock, meanwhile: Callable[[], object], *, taking_s: float = 3) -> None:
+        super().__init__()
+        self._clock, self._meanwhile, self._taking_s = clock, meanwhile, taking_s
+
+    async def of(self, address: str) -> LocalSigner:
+        self._clock.advance(self._taking_s)
+        self._meanwhile()
+        return await super().of(address)
+
+
+@pytest.mark.parametrize("wallet", [FAY, DEPOSIT])
+async def test_an_account_stopped_while_its_key_is_opened_gets_no_signature(wallet: str) -> None:
+    clock, source = VirtualClock(), Fixed(policy())
+
+    def stop() -> None:
+        source.now = changed_account(wallet, active=False)
+
+    signer = LocalKeySigner(Opening(clock, stop), source, clock)
+    with pytest.raises(SignerRefused, match="is stopped"):
+        await signer.sign_order(plan_of(wallet), key=ACCOUNTS[wallet].signer)
+
+
+async def test_a_session_that_ends_while_its_key_is_opened_signs_nothing() -> None:
+    clock = VirtualClock()
+    source = Fixed(changed_account(DEPOSIT, valid_until=BEGINNING + timedelta(seconds=2)))
+    signer = LocalKeySigner(Opening(clock, lambda: None), source, clock)
+    with pytest.raises(SignerRefused, match="past its time"):
+        await signer.sign_order(plan_of(DEPOSIT), key=SESSION)
+    with pytest.raises(SignerRefused, match="past its time"):
+        await signer.sign_login(login(SESSION), key=SESSION)
+
+
+@pytest.mark.parametrize("trouble", [DatabaseError("gone"), InterfaceError("connection already closed")])
+async def test_a_database_that_is_away_is_a_no_and_nothing_is_remembered(vault: Vault, trouble: Exception) -> None:
+    database = Counted(trouble)
+    ring = VaultKeys(vault, database, VirtualClock())
+    database.down = True
+    with pytest.raises(SignerRefused, match=f"The key of {FAY} cannot be read: the database does not answer"):
+        await ring.of(FAY)
+    database.down = False
+    assert isinstance(await ring.of(FAY), LocalSigner)
+
+
 class Counted(InlineDatabase):
     """Counts what was asked, and may be down."""
 
-    def __init__(self) -> None:
-        self.asked, self.down = 0, False
+    def __init__(self, trouble: Exception | None = None) -> None:
+        self.asked, self.down, self._trouble = 0, False, trouble or DatabaseError("gone")
 
     async def run(self, work, /, *args, **kwargs):  # type: ignore[no-untyped-def]
         self.asked += 1
         if self.down:
-            raise DatabaseError("gone")
+            raise self._trouble
         return await super().run(work, *args, **kwargs)
 
 
@@ -230,8 +279,9 @@ async def test_a_session_account_carries_its_end() -> None:
     assert (found.session, found.signer, found.valid_until) == (True, SESSION, until)
 
 
-async def test_unreadable_accounts_sign_nothing() -> None:
-    database = Counted()
+@pytest.mark.parametrize("trouble", [DatabaseError("gone"), InterfaceError("connection already closed")])
+async def test_unreadable_accounts_sign_nothing(trouble: Exception) -> None:
+    database = Counted(trouble)
     database.down = True
     with pytest.raises(SignerRefused, match="the database does not answer"):
         await AccountPolicies(database, VirtualClock(), terms=policy()).policy()

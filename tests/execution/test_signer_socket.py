@@ -102,11 +102,10 @@ class Slow:
     """A signer that answers the second request before the first, and may fail."""
 
     def __init__(self) -> None:
-        self.first = asyncio.Event()
-        self.began = 0
+        self.first, self.came = asyncio.Event(), asyncio.Event()
 
     async def sign_order(self, plan: OrderPlan, *, key: str) -> bytes:
-        self.began += 1
+        self.came.set()
         if plan.salt == 1:
             await self.first.wait()
         if plan.salt == 13:
@@ -130,6 +129,54 @@ async def test_a_bug_is_a_no_and_the_signer_goes_on(path: Path) -> None:
         with pytest.raises(SignerRefused, match=r"The signer failed; its log says how\."):
             await remote.sign_order(plan(salt=13), key=FAY)
         assert await remote.sign_order(plan(salt=2), key=FAY) == b"\x00\x02"
+
+
+async def test_what_is_being_signed_when_it_stops_is_answered_first(path: Path) -> None:
+    signer, stop = Slow(), asyncio.Event()
+    served = SignerServer(signer, path)
+    running = asyncio.create_task(served.run(stop))
+    await served.listening.wait()
+    remote = RemoteSigner(path, answer_s=20)
+    slow = asyncio.create_task(remote.sign_order(plan(salt=1), key=FAY))
+    await signer.came.wait()
+    stop.set()
+    await asyncio.sleep(0)
+    signer.first.set()
+    assert await slow == b"\x00\x01"
+    await running
+    await remote.close()
+
+
+async def test_a_signer_that_dies_in_the_middle_is_a_no_at_once(path: Path) -> None:
+    async def die(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4)
+        writer.transport.abort()
+
+    server = await asyncio.start_unix_server(die, path=str(path))
+    remote = RemoteSigner(path, answer_s=60)
+    answers = await asyncio.gather(
+        *(remote.sign_order(plan(salt=number), key=FAY) for number in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(answer, SignerRefused) for answer in answers)
+    assert all("The signer cannot be reached" in str(answer) for answer in answers)
+    await remote.close()
+    server.close()
+
+
+@pytest.mark.parametrize("answer", [b"\xff\xff\xff\xff", b"\x00\x00\x00\x02{}", b"\x00\x00\x00\x03[1]"])
+async def test_an_answer_that_cannot_be_read_is_a_no(path: Path, answer: bytes) -> None:
+    async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(4)
+        writer.write(answer)
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_unix_server(babble, path=str(path))
+    remote = RemoteSigner(path, answer_s=60)
+    with pytest.raises(SignerRefused, match="cannot be reached"):
+        await remote.sign_order(plan(), key=FAY)
+    await remote.close()
+    server.close()
 
 
 async def test_without_an_answer_in_time_it_is_a_no(path: Path) -> None:

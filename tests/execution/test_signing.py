@@ -64,11 +64,10 @@ def test_every_recorded_signature_is_reproduced(shared_data: Path) -> None:
     key = bytes.fromhex(record["private_key"][2:])
     current = [vector for vector in record["vectors"] if not vector["kind"].startswith("v1")]
 
-    # Our nesting is for Polygon alone, so deposit wallets on the test chain cannot be compared.
-    ours = {vector["kind"]: _signature(vector["typed_data"], key) for vector in current if _comparable(vector)}
+    ours = {vector["kind"]: _signature(vector["typed_data"], key) for vector in current}
 
-    assert len(ours) == 21
-    assert ours == {vector["kind"]: vector["signature"] for vector in current if _comparable(vector)}
+    assert len(ours) == 25
+    assert ours == {vector["kind"]: vector["signature"] for vector in current}
 
 
 @pytest.mark.parametrize("domain", ExchangeDomain)
@@ -118,15 +117,11 @@ def test_a_key_neither_prints_nor_copies_nor_pickles_itself() -> None:
             escape(holder)
 
 
-def _comparable(vector: dict[str, Any]) -> bool:
-    typed_data = vector["typed_data"]
-    return bool(typed_data["message"]["signatureType"] != 3 or typed_data["domain"]["chainId"] == 137)
-
-
 def _signature(typed_data: dict[str, Any], key: bytes) -> str:
     separator, contents = recorded_hashes(typed_data)
     local = LocalSigner({WALLET: key})
     if typed_data["message"]["signatureType"] != 3:
         return "0x" + local.sign(WALLET, typed_digest(separator, contents)).hex()
-    inner = local.sign(WALLET, nested_digest(contents, separator, wallet=typed_data["message"]["signer"]))
+    wallet, chain_id = typed_data["message"]["signer"], typed_data["domain"]["chainId"]
+    inner = local.sign(WALLET, nested_digest(contents, separator, wallet=wallet, chain_id=chain_id))
     return "0x" + wrap_nested(inner, separator, contents=contents).hex()

@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.db import connection
@@ -226,3 +227,28 @@ def _flipped(whole: Envelope, place: str, bit: int) -> Envelope:
     parts[place] = bytes(raw)
     wrapped = Wrapped(kek_version="k1", nonce=parts["wrapped nonce"], key=parts["wrapped key"])
     return Envelope(nonce=parts["nonce"], sealed=parts["sealed"], wrapped=wrapped)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_secret_written_while_it_is_rewrapped_is_never_lost() -> None:
+    old, both = vault("k1"), vault("k2", "k1")
+    old.put(FAY, b"value 0")
+
+    def write() -> None:
+        for number in range(1, 21):
+            old.put(FAY, f"value {number}".encode())
+        connection.close()
+
+    def wrap() -> set[bytes]:
+        found = set()
+        for _time in range(20):
+            both.rewrap(FAY, actor="olga")
+            found.add(both.open(FAY))
+        connection.close()
+        return found
+
+    with ThreadPoolExecutor(2) as pool:
+        writing, wrapping = pool.submit(write), pool.submit(wrap)
+        writing.result()
+        assert wrapping.result() <= {f"value {number}".encode() for number in range(21)}
+    assert (both.open(FAY), Secret.objects.get().version) == (b"value 20", 21)

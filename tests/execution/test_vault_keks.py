@@ -2,6 +2,7 @@
 
 import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,45 @@ def test_an_added_key_comes_first_and_the_old_ones_stay(path: Path) -> None:
     assert keks.get("k1").key == KEKS["k1"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [each.name for each in path.parent.iterdir()] == ["keks"]
+
+
+def test_keys_on_one_line_are_counted_too(path: Path) -> None:
+    keks = written(path, f"# caf\xe9\n{kek_text('k2', 'k1')}\n")
+    path.write_bytes(path.read_text().encode("latin-1"))
+    assert keks.add(SystemEntropy()) == "k3"
+    assert keks.get("k1").key == KEKS["k1"]
+
+
+def test_two_that_add_at_once_both_keep_their_keys(path: Path) -> None:
+    keks = written(path, kek_text("k1") + "\n")
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _number: keks.add(SystemEntropy()), range(40)))
+    assert sorted(made) == sorted(f"k{number}" for number in range(2, 42))
+    assert {keks.get(version).version for version in made} == set(made)
+
+
+def test_the_owner_of_the_file_stays_its_owner(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keks = written(path, kek_text("k1"))
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    monkeypatch.setattr(os, "fchown", lambda _file, owner, group: given.append((owner, group)))
+    keks.add(SystemEntropy())
+    assert given == [(path.stat().st_uid, path.stat().st_gid)]
+
+
+def test_a_link_to_the_file_stays_a_link(tmp_path: Path, path: Path) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    written(kept / "keks", kek_text("k1"))
+    path.symlink_to(kept / "keks")
+    assert FileKeks(path).add(SystemEntropy()) == "k2"
+    assert path.is_symlink()
+    assert FileKeks(kept / "keks").current().version == "k2"
+
+
+def test_a_file_that_is_too_long_loses_no_key_silently(path: Path) -> None:
+    with pytest.raises(KekError, match="has more than 65536 bytes"):
+        written(path, "#" * 70_000 + "\n" + kek_text("k1")).current()
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o644])

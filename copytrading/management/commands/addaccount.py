@@ -91,7 +91,10 @@ class Command(BaseCommand):
             except (EOFError, KeyboardInterrupt):
                 raise SignerRefused("No key was typed.") from None
         else:
-            text = sys.stdin.readline(KEY_CHARACTERS_MAX)
+            try:
+                text = sys.stdin.readline(KEY_CHARACTERS_MAX)
+            except UnicodeDecodeError:
+                raise SignerRefused("What came from stdin is no text; a key is written in hexadecimal.") from None
         if not text.strip():
             raise SignerRefused("No key came from stdin; type it at the terminal, or pipe it in.")
         return private_key_from(text)

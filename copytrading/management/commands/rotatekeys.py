@@ -20,7 +20,8 @@ class Command(BaseCommand):
 
     help = (
         "Wrap every stored secret under the current key-encryption key, the first one. Old keys must be there until it "
-        "has run; afterwards, and once no backup needs them, they may go."
+        "has run; afterwards, and once no backup needs them, they may go. Engines and signers that read SLIPSTREAM_KEK "
+        "are restarted with both keys first; a key file is read anew by itself."
     )
     # A key that is missing is an error of the checks, and this command is what they tell people to run.
     requires_system_checks: list[str] = []
@@ -41,7 +42,8 @@ class Command(BaseCommand):
                 self._init()
                 return
             if options["add"]:
-                version = key_file().add(SystemEntropy())
+                # Under the number of a key that is only missing it would stand in that one's way for ever.
+                version = key_file().add(SystemEntropy(), taken=build_vault().versions())
                 self.stderr.write(f"Key {version} is the current one now; keep a copy of the file.")
             self._rotate(build_vault(), dry_run=options["dry_run"], as_json=options["json"])
         except (ImproperlyConfigured, KekError, VaultError) as error:

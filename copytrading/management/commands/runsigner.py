@@ -28,6 +28,10 @@ log = structlog.get_logger(__name__)
 class Command(BaseCommand):
     """Serves until SIGTERM or Ctrl-C. Engines ask it where SIGNER_SOCKET names its socket."""
 
+    # The others are an engine's: a signer may have the single trader's key, and needs no key of API credentials. What
+    # it needs itself is asked below.
+    requires_system_checks = ["key-files"]
+
     help = "Hold the keys in this process, and sign orders and logins for engines on a Unix socket."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
