@@ -84,7 +84,8 @@ class Planner:
             if refused:
                 return _skipped(each.pair, Skip(refusals=refused, intent=intent), quote)
         assert order.book is not None
-        self._depth.take(config.mode, order.book, side=plan.side, size_micros=planned.takes_micros)
+        now_ms = self._clock.monotonic_ms()
+        self._depth.take(config.mode, order.book, side=plan.side, size_micros=planned.takes_micros, now_ms=now_ms)
         return Decision(
             config=config,
             signal=signal,
@@ -103,7 +104,7 @@ class Planner:
         account = gathered.account_of(config)
         return OrderFacts(
             book=book,
-            left=self._depth.of(config.mode, book, side=signal.side),
+            left=self._depth.of(config.mode, book, side=signal.side, now_ms=self._clock.monotonic_ms()),
             market=gathered.market(signal.condition_id).terms,
             maker=config.follower_wallet,
             signer=account.order_signer if account else self._signer_wallet,

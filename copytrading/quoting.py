@@ -1,6 +1,7 @@
 """One book for each signal, token and mode that somebody wants to trade: pretend, the venue's, or a stand-in."""
 
-from collections.abc import Collection, Sequence
+import asyncio
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +19,10 @@ class LiveQuotes(QuoteSource, Protocol):
 
     async def ready(self, token_ids: Collection[int]) -> None:
         """Return when these can be quoted without waiting, or cannot be had in time: all are asked for together."""
+        ...
+
+    def last(self, token_id: int) -> Quote | None:
+        """The book known at this moment, and not too old; fetches nothing."""
         ...
 
     def without_book(
@@ -47,19 +52,39 @@ async def quotes_for(answers: Sequence[Answer], gathered: Gathered, books: Books
             signal, config = each.pair
             wanted[signal.signal_id, signal.token_id, config.mode] = signal
     live = books.live
-    if live is not None:
-        await live.ready({token for _signal, token, mode in wanted if books.of(mode) is live})
+    theirs = {key: signal for key, signal in wanted.items() if live is not None and books.of(key[2]) is live}
     found: dict[BookKey, Quote] = {}
     for key, signal in wanted.items():
-        source = books.of(key[2])
-        quote = await source.quote(signal.token_id, around_micros=signal.price_micros)
-        if quote is None and live is not None and source is live:
-            quote = live.without_book(
-                signal.token_id,
-                price_micros=signal.price_micros,
-                priced_at=signal.traded_at,
-                tick_micros=gathered.market(signal.condition_id).terms.tick_micros,
-            )
-        if quote is not None:
-            found[key] = quote
+        if key not in theirs:
+            quote = await books.of(key[2]).quote(signal.token_id, around_micros=signal.price_micros)
+            if quote is not None:
+                found[key] = quote
+    if live is not None and theirs:
+        found |= await _live_quotes(theirs, gathered, live)
     return found
+
+
+async def _live_quotes(
+    wanted: Mapping[BookKey, SignalFacts], gathered: Gathered, live: LiveQuotes
+) -> dict[BookKey, Quote]:
+    await live.ready({signal.token_id for signal in wanted.values()})
+    # Side by side too: what grew too old meanwhile is waited for once, and not one after the other.
+    asked = [live.quote(each.token_id, around_micros=each.price_micros) for each in wanted.values()]
+    answers = [await asked[0]] if len(asked) == 1 else await asyncio.gather(*asked)
+    # What counts is known now, for all of them at one moment.
+    newest = {
+        key: _newest(live, signal, gathered, had=answer is not None)
+        for (key, signal), answer in zip(wanted.items(), answers, strict=True)
+    }
+    return {key: quote for key, quote in newest.items() if quote is not None}
+
+
+def _newest(live: LiveQuotes, signal: SignalFacts, gathered: Gathered, *, had: bool) -> Quote | None:
+    """The book as it is known now; where there was none, or it has grown too old, what stands in for it."""
+    quote = live.last(signal.token_id) if had else None
+    return quote or live.without_book(
+        signal.token_id,
+        price_micros=signal.price_micros,
+        priced_at=signal.traded_at,
+        tick_micros=gathered.market(signal.condition_id).terms.tick_micros,
+    )

@@ -22,8 +22,9 @@ SUBJECT_MAX = 80
 class AccountFacts:
     """One follower's account: `signer` is the address of the key that signs, `refusals` say why it may not trade now.
 
-    `reserved_micros` is what its open buys reserve in our books, `available_micros` the venue's pUSD without that;
-    `allowances` are how much pUSD each exchange may take, and mean nothing while `available_micros` is None.
+    `booked_micros` is the cash in our books, `reserved_micros` what its open buys reserve of it, `available_micros`
+    what of the venue's pUSD can be spent beside them; `allowances` are how much pUSD each exchange may take, and mean
+    nothing while `available_micros` is None.
     """
 
     follower_id: int
@@ -32,6 +33,7 @@ class AccountFacts:
     signature_type: int = 0
     tier: str = "STANDARD"
     refusals: tuple[Refusal, ...] = ()
+    booked_micros: int = 0
     reserved_micros: int = 0
     available_micros: int | None = None
     allowances: Mapping[ExchangeDomain, int] = field(default_factory=dict)
@@ -87,11 +89,28 @@ def buy_refusals(account: AccountFacts, domain: ExchangeDomain, needed_micros: i
     return tuple(found)
 
 
+def spendable(venue_micros: int, *, booked_micros: int, reserved_micros: int) -> Micros:
+    """How much of the venue's pUSD is there beside what open buys reserve.
+
+    The venue moves the money of a match some seconds before our books do. What it lacks and open buys explain is their
+    own: reserving that once more would refuse what is there.
+    """
+    return Micros(max(0, _beside(venue_micros, free_micros=booked_micros - reserved_micros, reserved=reserved_micros)))
+
+
 def sellable(free_micros: int, venue_micros: int | None, *, reserved_micros: int) -> Micros:
     """How many of our free shares can be sold when the venue has so many, those that open sales reserve included.
 
-    None: the venue's number is unknown, and ours counts; the venue itself refuses what is not there.
+    What open sales explain is not missed twice, as in `spendable`. None: the venue's number is unknown, and ours
+    counts; the venue itself refuses what is not there.
     """
     if venue_micros is None:
         return Micros(free_micros)
-    return Micros(max(0, min(free_micros, venue_micros - reserved_micros)))
+    left = _beside(venue_micros, free_micros=free_micros, reserved=reserved_micros)
+    return Micros(max(0, min(free_micros, left)))
+
+
+def _beside(venue_micros: int, *, free_micros: int, reserved: int) -> int:
+    """What the venue has beside open orders, which may or may not have taken theirs from it already."""
+    untouched = venue_micros - reserved
+    return max(untouched, free_micros) if venue_micros >= free_micros else untouched

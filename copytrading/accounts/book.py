@@ -51,6 +51,14 @@ class AccountBook:
         """Followers whose access is in memory."""
         return frozenset(self._known)
 
+    def fits(self, account: AccountRow) -> bool:
+        """Whether the access in memory is what the account's row says now: its key may have been changed."""
+        known = self._known.get(account.follower_id)
+        if known is None:
+            return False
+        mine = (known.signer, known.wallet, known.signature_type, known.tier)
+        return mine == (account.signer, account.wallet, account.signature_type, account.tier)
+
     def forget(self, follower_id: int) -> None:
         """Drop an account's access: it was stopped."""
         self._known.pop(follower_id, None)

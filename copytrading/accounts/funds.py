@@ -13,7 +13,7 @@ from django.db import DatabaseError
 
 from copytrading.operations.incidents import record_incidents
 from copytrading.pauses import sleep_or_stop
-from execution.accounts import AccountFacts, Holding, sellable
+from execution.accounts import AccountFacts, Holding, sellable, spendable
 from execution.clob.balances import Balances
 from execution.clob.client import Balance
 from execution.clob.credentials import CredentialBook
@@ -28,6 +28,9 @@ from ledger.units import SHARE_STEP, Micros
 LOOK_S = 0.5
 WARM_PART = 0.5
 """Money is read again at this part of its time, so that the answer is there before the old one is too old."""
+
+HURRIED_PART = 0.75
+"""Money that has moved counts as so much older. Before everything, busy accounts would let the others' grow too old."""
 
 WARMED_AT_ONCE = 6
 """Twelve a second, of 20 balances that the venue grants one address (polymarket.md 3.5): sales need the rest."""
@@ -115,7 +118,7 @@ class AccountFunds:
         self._seen = {each: self._seen.get(each) or _Seen() for each in follower_ids}
 
     def changed(self, follower_id: int) -> None:
-        """The money of this account has moved: it is read again before others, and believed until then.
+        """The money of this account has moved: it is read again soon, and believed until then.
 
         Our books know of the move already, and grants are made on them.
         """
@@ -134,10 +137,11 @@ class AccountFunds:
 
     async def run_once(self) -> int:
         """Read again what will soon be too old, the oldest first; how many accounts were asked about."""
-        now_ms, due_ms = self._doors.clock.monotonic_ms(), self._believed_ms() * WARM_PART
+        now_ms, believed_ms = self._doors.clock.monotonic_ms(), self._believed_ms()
+        due_ms, hurried_ms = believed_ms * WARM_PART, believed_ms * HURRIED_PART
         # What could not be read is tried again as often as what could be.
         age_ms = {
-            key: float("inf") if each.hurry else now_ms - max(each.asked_ms, each.tried_ms)
+            key: now_ms - max(each.asked_ms, each.tried_ms) + (hurried_ms if each.hurry else 0.0)
             for key, each in self._seen.items()
         }
         due = sorted((key for key, age in age_ms.items() if age >= due_ms), key=age_ms.__getitem__, reverse=True)
@@ -188,7 +192,9 @@ class AccountFunds:
         allowed = seen.balance.allowances
         return replace(
             account,
-            available_micros=max(0, seen.balance.micros - account.reserved_micros),
+            available_micros=spendable(
+                seen.balance.micros, booked_micros=account.booked_micros, reserved_micros=account.reserved_micros
+            ),
             allowances={domain: allowed.get(address, 0) for domain, address in self._doors.exchanges.items()},
         )
 

@@ -9,16 +9,16 @@ from datetime import timedelta
 from typing import Any
 
 import structlog
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError
 
 from copytrading.accounts.book import AccountBook
 from copytrading.accounts.examination import Examiner, Stopped
 from copytrading.accounts.funds import AccountFunds
 from copytrading.accounts.readiness import blocking, missing
-from copytrading.facts import ON_THE_VENUE
 from copytrading.operations.account_states import AccountRow, account_rows, claim_due, stop_account, write_missing
 from copytrading.operations.cash_sync import at_rest, sync_cash
 from copytrading.pauses import sleep_or_stop
+from copytrading.states import ON_THE_VENUE
 from ledger.clock import Clock
 from ledger.db import Database
 
@@ -104,8 +104,9 @@ class AccountKeeper:
             self._book.forget(gone)
         self._rows, self._read_ms = rows, now_ms
         self._funds.keep([key for key, row in rows.items() if row.mode == ON_THE_VENUE and row.stopped_why is None])
-        # Also those that are stopped: what they sent may still have to be asked about, or be cancelled.
-        await self._side_by_side(self._open(row) for row in rows.values() if row.follower_id not in self._book.known)
+        # Also those that are stopped: what they sent may still have to be asked about, or be cancelled. And those whose
+        # row is another one now: the process that examined them may not have been this one.
+        await self._side_by_side(self._open(row) for row in rows.values() if not self._book.fits(row))
 
     async def _each(self, rows: Iterable[AccountRow], doubts: dict[int, str]) -> int:
         looks = [self._look(row, doubts.get(row.follower_id, "")) for row in rows]
@@ -149,7 +150,11 @@ class AccountKeeper:
         micros = await self._examiner.money(row)
         if micros is None:
             return
-        difference = await self._database.run(sync_cash, seen, micros, now=self._clock.now())
+        try:
+            difference = await self._database.run(sync_cash, seen, micros, now=self._clock.now())
+        except IntegrityError:
+            # Another process found the same difference, and booked it.
+            return
         if difference:
             log.info(
                 "Money came to or left an account past us; it was booked.",

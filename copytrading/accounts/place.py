@@ -27,10 +27,13 @@ class Place:
         self._blocked: tuple[float, bool | None] | None = None
         self._deployed: set[str] = set()
 
-    async def skew_s(self) -> float | None:
-        """By how many seconds the venue's clock is ahead of ours; requests are signed by it from then on."""
+    async def skew_s(self, *, fresh: bool = False) -> float | None:
+        """By how many seconds the venue's clock is ahead of ours; requests are signed by it from then on.
+
+        `fresh`: asked now, because the venue refused what was signed by the time that is known.
+        """
         now_ms = self._clock.monotonic_ms()
-        if self._skew is None or now_ms - self._skew[0] >= AGAIN_MS:
+        if fresh or self._skew is None or now_ms - self._skew[0] >= AGAIN_MS:
             try:
                 self._skew = (now_ms, await self._client.measure_time())
             except (HostDown, HostRefused):

@@ -21,15 +21,19 @@ JSON_TYPE: Mapping[str, str] = {"Content-Type": "application/json"}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """One request; with `credentials` it is signed by them, and the signature covers path and body, not the query."""
+    """One request; with `credentials` it is signed by them, and the signature covers path and body, not the query.
+
+    `also` names further limits that it counts towards.
+    """
 
     kind: str
     path: str
     method: Literal["GET", "POST", "DELETE"] = "GET"
     query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
     credentials: ApiCredentials | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -54,7 +58,8 @@ class Asker:
         if self._limits.paused:
             # Whoever asks has better things to do than to wait out a pause of minutes.
             raise HostDown(f"{question.name}: the venue is left alone for a while")
-        await self._limits.turn(question.kind)
+        for kind in (question.kind, *question.also):
+            await self._limits.turn(kind)
         try:
             answer = await self._send(question)
         except HttpDown as error:

@@ -31,6 +31,9 @@ PAGES_MAX = 100
 CANCELS_MAX = 1_000
 """Orders in one request (polymarket.md 3.2)."""
 
+SKEW_BELIEVED_S = 86_400.0
+"""A venue whose clock is further off says something else than its time: signing with that would lock everybody out."""
+
 SKEW_TOLD_S = 2.0
 """The venue's time is in whole seconds; a smaller difference cannot be told from its rounding."""
 
@@ -141,7 +144,8 @@ class ClobClient:
         for _ in range(PAGES_MAX):
             query = {**{name: text for name, text in asked.items() if text}, "next_cursor": cursor}
             value = await self._asker.ask(
-                Question(kind=TRADES, path="/data/trades", credentials=credentials, query=query)
+                # All questions below /data share a limit, beside that of their own (polymarket.md 3.5).
+                Question(kind=TRADES, also=(LEDGER,), path="/data/trades", credentials=credentials, query=query)
             )
             page, following = _page(value)
             rows += page
@@ -218,13 +222,15 @@ class ClobClient:
     async def measure_time(self) -> float:
         """Ask for the venue's time, sign with it from now on, and say by how many seconds it is ahead of ours.
 
-        Requests are refused as unauthorised when their time is off.
+        Requests are refused as unauthorised when their time is off. Raises HostDown, also for a time that is none.
         """
         began_ms = self._clock.monotonic_ms()
         seconds = await self.time()
         halfway_s = (self._clock.monotonic_ms() - began_ms) / 2_000
         # The middle of the second that the venue names.
         ahead_s = seconds + 0.5 + halfway_s - self._clock.now().timestamp()
+        if abs(ahead_s) > SKEW_BELIEVED_S:
+            raise HostDown("What the venue says is not its time.")
         self._asker.ahead_s = ahead_s if abs(ahead_s) > SKEW_TOLD_S else 0.0
         if self._asker.ahead_s:
             log.warning("The clock differs from the venue's.", action="clob-time", seconds=round(ahead_s, 1))

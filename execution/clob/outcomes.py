@@ -7,6 +7,7 @@ stand, and is asked about by its hash. Source: shared/reference/polymarket.md se
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from execution.clob.numbers import NumberError, micros_of
@@ -79,7 +80,10 @@ TEXTS: tuple[tuple[str, Reading], ...] = (
         )
     ),
 )
-"""By a part of the text in lower case. Every entry is definite: nothing of the order stands or will stand."""
+"""By a part of the text in lower case. Every refusal in here is definite: nothing of the order stands or will stand."""
+
+AMBIGUOUS_TEXTS: tuple[str, ...] = ("could not run the execution", "timed out", "timeout", "internal server error")
+"""What the venue says when it lost track of an order itself; whatever else the answer says, it is asked about."""
 
 NOT_TAKEN_TEXTS: tuple[str, ...] = (
     "post-only mode",
@@ -130,7 +134,9 @@ def pause_s(headers: Mapping[str, str], value: object, *, now_s: float) -> float
     asked = _seconds(headers.get("retry-after", ""))
     if asked is None and "retry-after" in headers:
         try:
-            asked = parsedate_to_datetime(headers["retry-after"]).timestamp() - now_s
+            named = parsedate_to_datetime(headers["retry-after"])
+            # A date without a zone is one of Greenwich, wherever this machine stands.
+            asked = (named if named.tzinfo else named.replace(tzinfo=UTC)).timestamp() - now_s
         except (ValueError, OverflowError):
             asked = None
     if asked is None and isinstance(value, Mapping):
@@ -151,8 +157,7 @@ def _accepted(value: object, plan: OrderPlan) -> Reading:
     if not isinstance(order_id, str) or not isinstance(text, str):
         return Unknown(detail="It answered 200 with something else than an order.")
     if not order_id:
-        # A refused order of a batch says success and names no order (polymarket.md 3.3).
-        return _definite(text) or Rejected(reason=RejectReason.REJECTED, detail=shown(text) or "No order was made.")
+        return _definite(text) or _unnamed(value, text)
     if order_id.lower() != plan.order_hash:
         return Unknown(detail="It answered with another order's hash.")
     if text:
@@ -161,6 +166,13 @@ def _accepted(value: object, plan: OrderPlan) -> Reading:
     if value.get("success") is not True:
         return Unknown(detail="It names the order and no success.")
     return _standing(value, plan)
+
+
+def _unnamed(value: Mapping[object, object], text: str) -> Reading:
+    """A refused order of a batch says success and leaves its name empty (polymarket.md 3.3); others have the field."""
+    if "orderID" not in value:
+        return Unknown(detail="It answered 200 without the field that names the order.")
+    return Rejected(reason=RejectReason.REJECTED, detail=shown(text) or "No order was made.")
 
 
 def _standing(value: Mapping[object, object], plan: OrderPlan) -> Reading:
@@ -184,6 +196,8 @@ def _standing(value: Mapping[object, object], plan: OrderPlan) -> Reading:
 
 def _definite(text: str) -> Reading | None:
     lower = text.lower()
+    if any(known in lower for known in AMBIGUOUS_TEXTS):
+        return Unknown(detail=shown(text))
     for known, meaning in TEXTS:
         if known in lower:
             return meaning

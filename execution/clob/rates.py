@@ -5,7 +5,6 @@ The venue counts orders by the key that signs (so many a second, a burst above i
 for how long, and whoever holds it decides whether it is fresh enough to wait.
 """
 
-import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +13,11 @@ import structlog
 
 from execution.clob.buckets import Bucket
 from execution.clob.metrics import CLOB_LIMIT_WARNINGS_TOTAL
+from execution.clob.pause import VenuePause
+from execution.ports import HoldUp
 from guardrails.stores.base import CounterStore, StoreDown
 from ledger.clock import Clock, Randomness
+from ledger.shared_run import SharedRun
 
 TIERS: Mapping[str, tuple[int, int]] = {
     "STANDARD": (40, 60),
@@ -44,6 +46,9 @@ GRANT_MAX = 20
 It begins with two and doubles while all are used in time: what a quiet process took and left is lost to the others.
 """
 
+WAITING_MAX = 200
+"""Orders that wait for the answer are asked for with it: they are sure to be used."""
+
 SHORT_WINDOW_MS, LONG_WINDOW_MS = 1_000, 60_000
 """Shards count together in windows of a tenth of the venue's: two full ones side by side cost a tenth at most."""
 
@@ -70,9 +75,9 @@ class RateSettings:
 
 
 class OrderRates:
-    """The limits of one process; with `counters` all shards of an address share them.
+    """The limits of one process; with `counters` all shards of an address share them, those of a signer included.
 
-    Without counters, or while they are down, each shard keeps to its part.
+    Without counters, or while they are down, each shard keeps to its part of what the address may post.
     """
 
     def __init__(
@@ -82,16 +87,17 @@ class OrderRates:
         self._whole = _address_buckets(settings, shards=1)
         self._own = _address_buckets(settings, shards=settings.shards)
         self._signers: OrderedDict[str, tuple[str, Bucket]] = OrderedDict()
-        self._held_until_ms = 0.0
+        self._pause = VenuePause(clock, randomness)
         self._grant, self._granted, self._granted_until_ms = 1, 0, 0.0
-        self._store_again_ms = 0.0
-        self._asking = asyncio.Lock()
+        self._store_again_ms = self._full_until_ms = 0.0
+        self._asking = SharedRun(self._refill, name="order-grants")
 
     def peek_ms(self, signer: str, tier: str = USUAL_TIER) -> float:
         """For how long an order of this signer would have to wait, as far as this process knows; takes nothing."""
         now = self._clock.monotonic_ms()
         buckets = (self._bucket(signer, tier), *self._address())
-        return max(self._held_until_ms - now, *(bucket.wait_ms(now) for bucket in buckets), 0.0)
+        waits = (bucket.wait_ms(now) for bucket in buckets)
+        return max(self._pause.wait_ms(), self._full_until_ms - now, *waits, 0.0)
 
     async def wait_ms(self, signer: str, tier: str = USUAL_TIER) -> float:
         """0: an order of this signer may be posted now, and is counted. Else for how long it has to wait."""
@@ -102,15 +108,25 @@ class OrderRates:
         taken = (self._bucket(signer, tier), *self._address())
         for bucket in taken:
             bucket.take(now)
-        wait = await self._shared_wait_ms() if self._counters is not None else 0.0
+        # Before anything is awaited: of all who wait for the end of a pause one goes.
+        self._pause.goes()
+        wait = await self._shared_wait_ms(signer) if self._counters is not None else 0.0
         if wait > 0:
+            self._pause.unheard()
             for bucket in taken:
                 bucket.give_back()
         return wait
 
-    def hold(self, seconds: float) -> None:
-        """Post nothing at all for so long: the venue restarts, or asked to be left alone."""
-        self._held_until_ms = max(self._held_until_ms, self._clock.monotonic_ms() + seconds * 1_000)
+    def hold(self, seconds: float, why: HoldUp = HoldUp.UNAVAILABLE) -> None:
+        """Post nothing at all for so long: the venue restarts, or asked to be left alone. Then one tries first."""
+        self._pause.begin(seconds, why)
+
+    def answered(self, *, heard: bool = True) -> None:
+        """The venue looked at an order, so it takes them again; without `heard` nobody knows."""
+        if heard:
+            self._pause.end()
+        else:
+            self._pause.unheard()
 
     def hold_signer(self, signer: str, seconds: float) -> None:
         """Post nothing of one signer for so long."""
@@ -144,7 +160,12 @@ class OrderRates:
     @property
     def held(self) -> bool:
         """Whether nothing is posted at the moment."""
-        return self._clock.monotonic_ms() < self._held_until_ms
+        return self._pause.held
+
+    @property
+    def why(self) -> HoldUp:
+        """Why an order that may not go now has to wait."""
+        return self._pause.why if self._pause.wait_ms() else HoldUp.RATE_LIMITED
 
     def _bucket(self, signer: str, tier: str, *, told: bool = False) -> Bucket:
         known = self._signers.get(signer)
@@ -163,24 +184,46 @@ class OrderRates:
     def _store_up(self) -> bool:
         return self._counters is not None and self._clock.monotonic_ms() >= self._store_again_ms
 
-    async def _shared_wait_ms(self) -> float:
-        """Take one of the orders that all shards share."""
-        async with self._asking:
-            if self._take_granted() or not self._store_up:
-                return 0.0
-            left, self._granted = self._granted, 0
-            self._grant = max(1, self._grant - left) if left else min(GRANT_MAX, self._grant * 2)
-            try:
-                granted = await self._ask_store(self._grant)
-            except StoreDown:
-                self._store_again_ms = self._clock.monotonic_ms() + STORE_REST_S * 1_000
-                log.warning("The store is down; this shard posts its own share.", action="limit", host="clob")
-                return 0.0
-            if granted <= 0:
-                return SHORT_WINDOW_MS * (1 + self._randomness.fraction()) / 2
-            self._granted, self._granted_until_ms = granted, self._clock.monotonic_ms() + SHORT_WINDOW_MS
-            self._take_granted()
+    async def _shared_wait_ms(self, signer: str) -> float:
+        """Take one of the orders that all shards share, of the signer's and of the address's."""
+        try:
+            if self._settings.shards > 1 and self._store_up and not await self._take_of_signer(signer):
+                return self._next_window_ms()
+            return await self._take_of_address()
+        except StoreDown:
+            self._store_again_ms = self._clock.monotonic_ms() + STORE_REST_S * 1_000
+            log.warning("The store is down; this shard posts its own share.", action="limit", host="clob")
             return 0.0
+
+    async def _take_of_address(self) -> float:
+        while self._store_up and not self._take_granted():
+            now_ms = self._clock.monotonic_ms()
+            if self._full_until_ms > now_ms:
+                return self._full_until_ms - now_ms
+            await self._asking.join()
+        return 0.0
+
+    async def _refill(self) -> None:
+        """One question for all who wait here: what is asked for in vain is counted too."""
+        left, self._granted = self._granted, 0
+        self._grant = max(1, self._grant - left) if left else min(GRANT_MAX, self._grant * 2)
+        granted = await self._ask_store(max(self._grant, min(self._asking.waiting, WAITING_MAX)))
+        now_ms = self._clock.monotonic_ms()
+        if granted <= 0:
+            self._full_until_ms = now_ms + self._next_window_ms()
+            return
+        self._granted, self._granted_until_ms = granted, now_ms + SHORT_WINDOW_MS
+
+    def _next_window_ms(self) -> float:
+        return SHORT_WINDOW_MS * (1 + self._randomness.fraction()) / 2
+
+    async def _take_of_signer(self, signer: str) -> bool:
+        """Whether all shards together leave this signer an order in this second; bursts are for each shard to spend."""
+        assert self._counters is not None
+        known = self._signers.get(signer)
+        rate = TIERS[known[0] if known is not None and known[0] in TIERS else USUAL_TIER][0]
+        taken = await self._counters.add(f"orders:{signer}", 1, SHORT_WINDOW_MS)
+        return taken <= max(1, rate * self._settings.share_percent // PERCENT)
 
     def _take_granted(self) -> bool:
         if self._granted <= 0 or self._clock.monotonic_ms() >= self._granted_until_ms:
@@ -196,8 +239,11 @@ class OrderRates:
             ("long", self._settings.long, LONG_WINDOW_MS, LONG_S),
         ):
             in_window = max(1, int(limit * self._settings.share_percent / PERCENT * window_ms / (venue_s * 1_000)))
-            total = await self._counters.add(f"orders:{name}", grant, window_ms)
-            granted = min(granted, in_window - (total - grant))
+            total = await self._counters.add(f"orders:{name}", granted, window_ms)
+            granted = min(granted, in_window - (total - granted))
+            if granted <= 0:
+                # What the short window refuses must not use up the long one.
+                return 0
         return granted
 
 

@@ -73,7 +73,8 @@ def own_hashes(row: object, *, wallet: str) -> tuple[str, ...]:
     if not isinstance(row, Mapping):
         return ()
     named = [maker.get("order_id") for maker in _makers(row) if _is(maker.get("maker_address"), wallet)]
-    if str(row.get("trader_side") or "TAKER").upper() == "TAKER":
+    # Without the word the account took, unless it is among the makers.
+    if str(row.get("trader_side") or ("MAKER" if named else "TAKER")).upper() == "TAKER":
         named.append(row.get("taker_order_id"))
     return tuple(each.lower() for each in named if isinstance(each, str))
 

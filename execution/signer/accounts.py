@@ -1,16 +1,16 @@
 """The policy as the accounts' rows have it, read again when it is a second old."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from django.db import DatabaseError
+from django.db import Error as DatabaseTrouble
 
 from execution.models import TradingAccount
 from execution.ports import SignerRefused
 from execution.signer.policy import SigningAccount, SigningPolicy
 from ledger.clock import Clock
 from ledger.db import Database
+from ledger.shared_run import SharedRun
 
 FRESH_MS = 1_000
 """What was stopped or revoked is signed for no longer than this."""
@@ -23,14 +23,12 @@ class AccountPolicies:
         """`terms`: the policy without its accounts."""
         self._database, self._clock, self._policy = database, clock, terms
         self._read_ms: float | None = None
-        self._reading = asyncio.Lock()
+        self._reading = SharedRun(self._read, name="signer-accounts")
 
     async def policy(self) -> SigningPolicy:
         """Raises SignerRefused when the accounts cannot be read: what is not known is not signed."""
-        if not self._is_fresh():
-            async with self._reading:
-                if not self._is_fresh():
-                    await self._read()
+        while not self._is_fresh():
+            await self._reading.join()
         return self._policy
 
     def _is_fresh(self) -> bool:
@@ -40,7 +38,7 @@ class AccountPolicies:
         began_ms = self._clock.monotonic_ms()
         try:
             accounts = await self._database.run(read_accounts)
-        except DatabaseError:
+        except DatabaseTrouble:
             raise SignerRefused("The accounts cannot be read: the database does not answer.") from None
         self._policy, self._read_ms = replace(self._policy, accounts=accounts), began_ms
 

@@ -38,13 +38,21 @@ from ledger.units import Micros
 CONNECT_AGAIN_S = 0.5
 """After a connection that was refused."""
 
+LIMITS_MS_MAX = 250
+"""Whoever sends looked at pauses and breakers before the shared limits were asked; after so long they look again."""
+
 TRADES_SINCE_S = 60
 """Trades are read from so long before an order may have stood: its time is ours, theirs the venue's."""
 
 ARRIVED_AFTER = timedelta(minutes=1)
 """What was sent has arrived by then or never will: from then on an order that is not there rests no more."""
 
+ACCESS_AGAIN_S = 1.0
+"""Credentials are opened at the start, asked for anew when the venue refuses them, and changed with the account's key:
+each takes about as long. Who may trade at all was decided before."""
+
 NO_ACCESS = "The account has no API credentials."
+OTHER_KEY = "The API credentials are another key's."
 
 log = structlog.get_logger(__name__)
 
@@ -75,8 +83,10 @@ class ClobVenue:
     async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
         """Post once. `NotTaken` when the limits or the venue did not let it through; a lost answer is `Unknown`."""
         access = await self._doors.access.of(follower_id)
-        if access is None:
-            outcome: Outcome = Rejected(reason=RejectReason.ACCOUNT_REFUSED, detail=NO_ACCESS)
+        if access is None or (plan.key and access.signer.lower() != plan.key.lower()):
+            # The venue would refuse the account for good, and nothing was sent.
+            lacks = NO_ACCESS if access is None else OTHER_KEY
+            outcome: Outcome = NotTaken(why=HoldUp.UNAVAILABLE, wait_s=ACCESS_AGAIN_S, detail=lacks)
         else:
             outcome = await self._submit(plan, signature, access=access, follower_id=follower_id)
         CLOB_ORDERS_TOTAL.labels(type(outcome).__name__.lower()).inc()
@@ -148,15 +158,23 @@ class ClobVenue:
 
     async def _submit(self, plan: OrderPlan, signature: bytes, *, access: Access, follower_id: int) -> Outcome:
         doors = self._doors
+        asked_ms = doors.clock.monotonic_ms()
         wait_ms = await doors.rates.wait_ms(access.signer, access.tier)
+        if doors.clock.monotonic_ms() - asked_ms > LIMITS_MS_MAX and not wait_ms:
+            doors.rates.answered(heard=False)
+            return NotTaken(why=HoldUp.UNAVAILABLE, wait_s=0.0, detail="our own limits answered late")
         if wait_ms > 0:
-            return NotTaken(why=HoldUp.RATE_LIMITED, wait_s=wait_ms / 1_000, detail="our own limits")
+            why = doors.rates.why
+            detail = "our own limits" if why is HoldUp.RATE_LIMITED else "the venue takes no orders"
+            return NotTaken(why=why, wait_s=wait_ms / 1_000, detail=detail)
         body = order_body(plan, signature, owner=access.credentials.api_key)
         try:
             answer = await doors.client.post_order(body, access.credentials)
         except NeverConnected:
+            doors.rates.answered(heard=False)
             return NotTaken(why=HoldUp.UNAVAILABLE, wait_s=CONNECT_AGAIN_S, detail="no connection")
         except HttpDown as lost:
+            doors.rates.answered(heard=False)
             log.warning("An order was not answered.", action="submit", order_hash=plan.order_hash, why=str(lost))
             return Unknown(detail=str(lost))
         now_s = doors.clock.now().timestamp()
@@ -170,11 +188,13 @@ class ClobVenue:
         """Learn from the answer who may not post for a while: this signer, or everybody."""
         used_up = self._doors.rates.noted(access.signer, answer.headers)
         if not isinstance(reading, NotTaken):
+            self._doors.rates.answered(heard=not isinstance(reading, Unknown))
             return
         if used_up and reading.why is HoldUp.RATE_LIMITED:
+            self._doors.rates.answered()
             self._doors.rates.hold_signer(access.signer, reading.wait_s)
         else:
-            self._doors.rates.hold(reading.wait_s)
+            self._doors.rates.hold(reading.wait_s, reading.why)
 
     async def _decided_by_trades(self, plan: OrderPlan, reading: Killed | KnownAlready, *, follower_id: int) -> Outcome:
         """What an order became that the venue calls killed, or had accepted before."""

@@ -9,7 +9,7 @@ from django.test import Client
 from copytrading.models import Follower
 from execution.models import Secret, TradingAccount
 from ledger.models import AuditEntry
-from tests.admin.pages import act, read
+from tests.admin.pages import act, address, read
 from tests.factories import FollowerFactory
 
 pytestmark = [
@@ -59,6 +59,18 @@ def test_an_operator_may_stop_and_not_start(client: Client, account: TradingAcco
     act(client, "start_account", account)
     account.refresh_from_db()
     assert account.state == "STOPPED"
+
+
+@pytest.mark.parametrize(("role", "tier"), [("Viewer", "STANDARD"), ("Operator", "STANDARD"), ("Risk officer", "GOLD")])
+def test_the_tier_is_set_by_the_risk_officer_alone(
+    client: Client, account: TradingAccount, role: str, tier: str
+) -> None:
+    rita = User.objects.create_user("rita", is_staff=True)
+    rita.groups.add(Group.objects.get(name=role))
+    client.force_login(rita)
+    client.post(address(TradingAccount, "change", account.pk), {"tier": "GOLD", "signer": "0x" + "66" * 20})
+    account.refresh_from_db()
+    assert (account.tier, account.signer) == (tier, account.follower.wallet)
 
 
 def test_secrets_have_no_page() -> None:

@@ -10,6 +10,7 @@ from copytrading.verification.exchange import SEED, Trader, Who, admit, cast, se
 from copytrading.verification.timed_venue import TimedHttp
 from copytrading.wiring_accounts import AccountDoors, Accounts, build_accounts, build_client
 from copytrading.wiring_signer import build_signer
+from execution.clob.client import ClobClient
 from execution.models import TradingAccount
 from execution.sandbox.sandbox import Sandbox, SandboxOptions, open_sandbox
 from ledger.db import ThreadedDatabase
@@ -27,11 +28,12 @@ class AccountStage:
     traders: Mapping[str, Trader]
     database: ThreadedDatabase
     http: TimedHttp
+    client: ClobClient
     accounts: Accounts
 
     async def restart(self) -> None:
         """Another process: what was in memory is gone."""
-        self.accounts = await self.database.run(_accounts, self.database, self.http)
+        self.client, self.accounts = await self.database.run(_accounts, self.database, self.http)
 
     async def row(self, name: str) -> TradingAccount:
         """The account as its row has it."""
@@ -52,8 +54,10 @@ async def account_stage() -> AsyncIterator[AccountStage]:
                 traders = await database.run(cast, box.leaders[0].wallet, people)
                 for who in people:
                     admit(box, traders[who.name], who)
-                accounts = await database.run(_accounts, database, http)
-                yield AccountStage(box=box, traders=traders, database=database, http=http, accounts=accounts)
+                client, accounts = await database.run(_accounts, database, http)
+                yield AccountStage(
+                    box=box, traders=traders, database=database, http=http, client=client, accounts=accounts
+                )
             finally:
                 await http.close()
                 database.close()
@@ -66,7 +70,7 @@ def pointed(values: Mapping[str, Any]) -> Iterator[None]:
         yield
 
 
-def _accounts(database: ThreadedDatabase, http: TimedHttp) -> Accounts:
+def _accounts(database: ThreadedDatabase, http: TimedHttp) -> tuple[ClobClient, Accounts]:
     doors = AccountDoors(database=database, clock=SystemClock(), randomness=SeededRandomness(1))
     client = build_client(doors, http, shards=1, counters=None)
-    return build_accounts(doors, http, client=client, signer=build_signer(database, doors.clock))
+    return client, build_accounts(doors, http, client=client, signer=build_signer(database, doors.clock))

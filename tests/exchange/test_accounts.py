@@ -10,7 +10,10 @@ from copytrading.wiring_accounts import look_at_accounts
 from execution.models import Secret, TradingAccount
 from execution.vault.vault import API_CREDENTIALS, PRIVATE_KEY
 from guardrails.models import GuardrailEvent
-from ledger.models import CashBalance
+from ledger.entries import account, deposit
+from ledger.models import CashBalance, LedgerEntry
+from ledger.operations import write_entries
+from ledger.system import SystemClock
 from tests.exchange.stage import AccountStage, account_stage
 
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
@@ -71,10 +74,51 @@ async def test_a_revoked_session_stops_with_its_incident(stage: AccountStage) ->
     assert await stage.database.run(_incidents) == ["SESSION_REVOKED"]
 
 
-async def test_credentials_that_the_venue_forgot_are_got_again(stage: AccountStage) -> None:
-    stage.accounts.keeper.doubt(stage.traders["Fay"].follower_id, "The credentials were refused.")
+async def test_credentials_that_the_venue_forgot_are_got_again_once(stage: AccountStage) -> None:
+    fay, asked = stage.traders["Fay"], stage.box.exchange.requests
+    for known in stage.box.exchange.keys.of(fay.signer):
+        stage.box.exchange.keys.delete(known)
+    before = asked["POST /auth/api-key"]
+    for _time in range(3):
+        stage.accounts.keeper.doubt(fay.follower_id, "The credentials were refused.")
+        await stage.accounts.keeper.run_once()
+    assert await stage.states() == BOTH
+    assert asked["POST /auth/api-key"] == before + 1
+    access = await stage.accounts.book.of(fay.follower_id)
+    assert access is not None
+    assert [each.api_key for each in stage.box.exchange.keys.of(fay.signer)] == [access.credentials.api_key]
+
+
+async def test_a_clock_that_was_moved_stops_nobody(stage: AccountStage) -> None:
+    stage.client._asker.ahead_s = -3_600.0
+    before = stage.box.exchange.requests["GET /auth/derive-api-key"]
+    stage.accounts.keeper.doubt(stage.traders["Sam"].follower_id, "The credentials were refused.")
     await stage.accounts.keeper.run_once()
     assert await stage.states() == BOTH
+    assert (stage.client._asker.ahead_s, stage.box.exchange.requests["GET /auth/derive-api-key"]) == (0.0, before)
+
+
+async def test_money_that_another_process_booked_at_the_same_time_is_no_failure(stage: AccountStage) -> None:
+    fay, sam = stage.traders["Fay"], stage.traders["Sam"]
+    await stage.database.run(_book_for_another, fay.follower_id, sam.follower_id)
+    stage.box.exchange.fund(fay.wallet, 5)
+    await stage.database.run(_look_again)
+    await stage.accounts.keeper.run_once()
+    cash = await stage.database.run(CashBalance.objects.get, follower_id=fay.follower_id)
+    assert cash.cash_micros == CASH
+
+
+async def test_another_key_of_an_account_is_noticed_by_every_process(stage: AccountStage) -> None:
+    fay, sam = stage.traders["Fay"], stage.traders["Sam"]
+    await stage.restart()
+    await stage.accounts.keeper.run_once()
+    await stage.database.run(_give, sam.follower_id, signer=fay.signer, tier="GOLD")
+    stage.accounts.keeper._read_ms = None
+    await stage.accounts.keeper.run_once()
+    access = await stage.accounts.book.of(sam.follower_id)
+    assert access is not None
+    assert (access.signer, access.tier) == (fay.signer, "GOLD")
+    assert access.credentials.address.lower() == fay.signer
 
 
 async def test_closed_only_is_found_by_looking(stage: AccountStage) -> None:
@@ -100,6 +144,22 @@ def _spoil(name: str) -> None:
     row = Secret.objects.get(name=name)
     row.sealed = bytes(row.sealed)[:-1] + bytes(((bytes(row.sealed)[-1] + 1) % 256,))
     row.save()
+
+
+def _give(follower_id: int, *, signer: str, tier: str) -> None:
+    rows = TradingAccount.objects.filter(follower_id=follower_id)
+    TradingAccount.objects.filter(signer=signer).delete()
+    # Looked at by another process, a moment ago.
+    rows.update(signer=signer, tier=tier, checked_at=SystemClock().now())
+
+
+def _book_for_another(follower_id: int, other_id: int) -> None:
+    """The key that the next difference of one will have is an entry's already."""
+    last = LedgerEntry.objects.filter(debit_account=account(follower_id, "cash")) | LedgerEntry.objects.filter(
+        credit_account=account(follower_id, "cash")
+    )
+    newest = last.order_by("-pk").values_list("pk", flat=True).first() or 0
+    write_entries([(deposit(other_id, 1, f"venue-cash:{follower_id}:{newest}"), None)])
 
 
 def _look_again() -> None:

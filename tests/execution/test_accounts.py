@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from execution.accounts import AccountFacts, Standing, buy_refusals, sellable, standing_refusals
+from execution.accounts import AccountFacts, Standing, buy_refusals, sellable, spendable, standing_refusals
 from execution.orders import ExchangeDomain
 from guardrails.intents import Reason
 from ledger.units import ONE
@@ -41,7 +41,9 @@ def test_a_buy_needs_money_and_leave_of_its_own_exchange(
         (10, 4, 0, 4),
         (10, 99, 0, 10),
         (6, 10, 4, 6),
-        (6, 7, 4, 3),
+        (6, 6, 4, 6),  # The venue has sold the four already, and our books follow.
+        (6, 7, 4, 6),
+        (6, 5, 4, 1),
         (6, 2, 4, 0),
         (10, None, 0, 10),
     ],
@@ -50,6 +52,24 @@ def test_no_more_is_sold_than_the_venue_has_beside_open_sales(
     free: int, venue: int | None, reserved: int, can: int
 ) -> None:
     assert sellable(free, venue, reserved_micros=reserved) == can
+
+
+@pytest.mark.parametrize(
+    ("venue", "booked", "reserved", "can"),
+    [
+        (10, 10, 0, 10),
+        (10, 10, 4, 6),
+        (6, 10, 4, 6),  # The venue has paid for the four already.
+        (8, 10, 4, 6),
+        (5, 10, 4, 1),
+        (2, 10, 4, 0),
+        (20, 10, 4, 16),  # A deposit that is not booked yet.
+        (3, 10, 0, 3),
+        (0, 0, 0, 0),
+    ],
+)
+def test_what_open_buys_reserve_is_counted_once(venue: int, booked: int, reserved: int, can: int) -> None:
+    assert spendable(venue, booked_micros=booked, reserved_micros=reserved) == can
 
 
 @pytest.mark.parametrize(

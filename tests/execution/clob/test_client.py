@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 
+from execution.clob.asking import Question
 from execution.clob.auth import l2_signature
 from execution.clob.client import PAGES_MAX, ClobClient, TradeFilter
 from execution.clob.login import obtain_credentials
 from execution.clob.warmth import Warmth
 from execution.hosts import HostDown, HostRefused
-from execution.http import HttpDown, NeverConnected, SharedHttp
+from execution.http import Answer, HttpDown, NeverConnected, SharedHttp
 from execution.ports import Login, SignerRefused
 from tests.doors import BEGINNING, VirtualClock
 from tests.execution.clob.clob_double import Asked, ClobDouble, clob_client, page
@@ -88,6 +89,37 @@ async def test_requests_carry_the_time_of_the_venue() -> None:
         double.reply("GET /time", (200, NOW_S + 1))
         assert await client.measure_time() == 0
     assert signed(double.to("POST /order")[0], timestamp=NOW_S + 100)
+
+
+@pytest.mark.parametrize("told", [NOW_S * 1_000, 0, NOW_S + 100_000])
+async def test_a_time_that_is_none_is_not_signed_with(told: int) -> None:
+    double = ClobDouble()
+    double.reply("GET /time", (200, told))
+    async with double.serving(VirtualClock()) as client:
+        with pytest.raises(HostDown, match="not its time"):
+            await client.measure_time()
+        assert client.timestamp() == NOW_S
+
+
+async def test_trades_and_orders_share_the_limit_of_the_ledger() -> None:
+    clock, double = VirtualClock(), ClobDouble()
+    double.reply(TRADES, page())
+    double.reply(ORDER, (200, None))
+    async with double.serving(clock) as client:
+        for _ in range(40):
+            await client.trades(TradeFilter(), credentials())
+        assert clock.monotonic_ms() < 1  # 500 a window, of which 80 % and a tenth of that at once
+        for _ in range(40):
+            await client.order(HASH, credentials())
+        # 72 of the ledger's 900 at once: eight had to wait.
+        assert clock.monotonic_ms() > 90
+
+
+def test_no_value_of_a_request_shows_a_secret() -> None:
+    answer = Answer(status=200, headers={"x": API_KEY}, body=json.dumps(GIVEN).encode())
+    question = Question(kind="auth", path="/auth", headers={"POLY_SIGNATURE": SECRET}, credentials=credentials())
+    told = f"{answer!r} {question!r} {access()!r}"
+    assert [each for each in (API_KEY, SECRET, PASSPHRASE) if each in told] == []
 
 
 @pytest.mark.parametrize("body", [b'"soon"', b"-5", b"1.5", b"<html>", b"{}"])

@@ -173,6 +173,19 @@ def test_success_without_an_order_is_a_rejection(changes: dict[str, Any], reason
     assert meaning(read(200, accepted(**changes))) == reason
 
 
+@pytest.mark.parametrize("answer", [{"success": True}, {"success": True, "orderId": "0x1", "status": "matched"}])
+def test_an_answer_of_another_form_is_no_rejection(answer: dict[str, Any]) -> None:
+    assert isinstance(read(200, answer), Unknown)
+    assert meaning(read(200, {**answer, "errorMsg": "not enough balance / allowance"})) == BALANCE
+
+
+@pytest.mark.parametrize("text", ["order timed out", "could not run the execution", "upstream request timeout"])
+@pytest.mark.parametrize("answer", [(200, {"success": False, "orderID": ""}), (400, {}), (403, {}), (404, {})])
+def test_what_the_venue_itself_lost_track_of_is_unknown(answer: tuple[int, dict[str, Any]], text: str) -> None:
+    status, body = answer
+    assert isinstance(read(status, {**body, "errorMsg": f"order 0x12 is invalid? {text}"}), Unknown)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -232,7 +245,9 @@ def test_what_proves_nothing_is_unknown(status: int, body: bytes) -> None:
         (read(429, "", retry_after="0"), HoldUp.RATE_LIMITED, 0.1),
         (read(429, "", retry_after="999999"), HoldUp.RATE_LIMITED, 300.0),
         (read(429, "", retry_after="Sat, 21 Nov 2026 12:00:09 GMT"), HoldUp.RATE_LIMITED, 9.0),
+        (read(429, "", retry_after="Sat, 21 Nov 2026 12:00:09 -0000"), HoldUp.RATE_LIMITED, 9.0),
         (read(429, "", retry_after="soon"), HoldUp.RATE_LIMITED, 1.0),
+        (read(429, "", retry_after="-5"), HoldUp.RATE_LIMITED, 1.0),
         (read(503, {"code": "post_only_mode", "retry_after_seconds": "41"}), HoldUp.UNAVAILABLE, 41.0),
         (read(503, {"error": "post-only mode: only", "retry_after_seconds": 12.5}), HoldUp.UNAVAILABLE, 12.5),
         (read(503, {"error": "Trading is currently disabled."}), HoldUp.UNAVAILABLE, 5.0),

@@ -7,6 +7,7 @@ from prometheus_client import REGISTRY
 
 from execution.clob.buckets import Bucket
 from execution.clob.rates import GRANT_MAX, TIERS, OrderRates, RateSettings
+from execution.ports import HoldUp
 from guardrails.stores.base import CounterStore, StoreDown
 from guardrails.stores.memory import memory_stores
 from ledger.system import SeededRandomness
@@ -23,7 +24,8 @@ class CountedCounters:
         self.questions, self.down = 0, False
 
     async def add(self, name: str, amount: int, window_ms: int) -> int:
-        self.questions += 1
+        # Those about a signer are one for each order.
+        self.questions += FAY not in name
         if self.down:
             raise StoreDown
         return await self._real.add(name, amount, window_ms)
@@ -192,8 +194,84 @@ async def test_what_was_refused_by_the_store_is_given_back() -> None:
     counters = CountedCounters(clock)
     await counters.add("orders:short", 1_000_000, 1_000)
     own = rates(clock, counters=counters)
-    assert await own.wait_ms(FAY) > 0
-    assert own.peek_ms(FAY) == 0
+    for _ in range(100):
+        assert await own.wait_ms(FAY) > 0
+    clock.advance(1)
+    assert [await own.wait_ms(FAY) for _ in range(48)] == [0] * 48
+
+
+async def test_what_the_store_refuses_is_asked_for_once_and_uses_up_nothing_longer() -> None:
+    clock = VirtualClock()
+    counters = CountedCounters(clock)
+    await counters.add("orders:short", 1_000_000, 1_000)
+    own = rates(clock, counters=counters)
+    before = counters.questions
+    waits = [await own.wait_ms(f"{FAY}{number}") for number in range(100)]
+    assert min(waits) > 0
+    assert (counters.questions - before, await counters.read("orders:long")) == (1, 0)
+    assert own.peek_ms(FRED) > 0  # whoever decides knows it before anything is written
+
+
+async def test_shards_that_share_a_store_share_a_signer() -> None:
+    clock = VirtualClock()
+    counters = CountedCounters(clock)
+    shards = [rates(clock, counters=counters, shards=4) for _ in range(4)]
+    found = await asyncio.gather(*(posted(clock, shard, seconds=20) for shard in shards))
+    together = sorted(each for own in found for each in own)
+    assert most_in(together, 10) <= 40 * 10 + 60
+    assert len(together) > 20 * 32 * 0.6
+
+
+async def test_after_a_pause_one_order_tries_first() -> None:
+    clock = VirtualClock()
+    own = rates(clock)
+    own.hold(2)
+    clock.advance(2)
+    assert await own.wait_ms(FAY) == 0
+    waits = [await own.wait_ms(f"{FRED}{number}") for number in range(50)]
+    assert all(200 <= each <= 300 for each in waits) and len(set(waits)) > 1
+    own.answered()
+    assert await own.wait_ms(FRED) == 0
+
+
+@pytest.mark.parametrize("ends", ["lost", "silent"])
+async def test_an_order_that_tried_in_vain_leaves_it_to_the_next(ends: str) -> None:
+    clock = VirtualClock()
+    own = rates(clock)
+    own.hold(2)
+    clock.advance(2)
+    assert await own.wait_ms(FAY) == 0
+    if ends == "lost":
+        own.answered(heard=False)
+    else:
+        clock.advance(5)
+    assert await own.wait_ms(FAY) == 0
+    assert await own.wait_ms(FRED) > 0
+
+
+async def test_each_refusal_in_a_row_makes_the_pause_longer() -> None:
+    clock = VirtualClock()
+    own = rates(clock)
+    pauses = []
+    for _ in range(6):
+        own.hold(1.5)
+        own.hold(1.5)  # of an order that was under way with it
+        pauses.append(own.peek_ms(FAY))
+        clock.advance(pauses[-1] / 1_000)
+    assert pauses == [1_500, 2_000, 4_000, 8_000, 8_000, 8_000]
+    own.answered()
+    own.hold(1.5)
+    assert own.peek_ms(FAY) == 1_500
+
+
+async def test_who_has_to_wait_is_told_why() -> None:
+    clock = VirtualClock()
+    own = rates(clock)
+    assert own.why is HoldUp.RATE_LIMITED
+    own.hold(2, HoldUp.UNAVAILABLE)
+    assert own.why is HoldUp.UNAVAILABLE
+    own.hold(3, HoldUp.RATE_LIMITED)
+    assert own.why is HoldUp.RATE_LIMITED
 
 
 def test_a_bucket_holds_at_least_one() -> None:

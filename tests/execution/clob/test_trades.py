@@ -169,6 +169,12 @@ def test_an_account_owns_what_it_took_and_what_its_wallet_made() -> None:
     assert own_hashes(5, wallet=WALLET) == ()
 
 
+def test_a_row_that_does_not_say_who_took_is_a_makers_where_its_wallet_made() -> None:
+    makers = [maker_order(OURS, "6", "0.51", maker_address=SIGNER)]
+    assert own_hashes(trade_row(OTHER, trader_side=None, maker_orders=makers), wallet=SIGNER) == (OURS,)
+    assert own_hashes(trade_row(OTHER, trader_side="", maker_orders=makers), wallet="0x" + "77" * 20) == (OTHER,)
+
+
 def test_the_fee_is_that_of_the_token_of_the_row() -> None:
     asked: list[int] = []
 

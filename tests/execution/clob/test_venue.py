@@ -197,22 +197,6 @@ async def test_a_signer_that_used_up_its_orders_holds_nobody_else() -> None:
         assert on.rates.peek_ms(WALLET) == 0
 
 
-async def test_above_the_limits_nothing_is_sent() -> None:
-    async with trading(accepted()) as (on, venue):
-        answers = [await submit(venue, plan(salt=number)) for number in range(60)]
-    taken = [answer for answer in answers if not isinstance(answer, NotTaken)]
-    assert len(taken) == len(on.double.asked) == 48
-    assert {answer.why for answer in answers if isinstance(answer, NotTaken)} == {HoldUp.RATE_LIMITED}
-
-
-async def test_without_credentials_nothing_is_sent() -> None:
-    async with trading(accepted()) as (on, venue):
-        answer = await venue.submit(plan(), SIGNATURE, follower_id=FAY + 1)
-        assert not on.double.asked
-    assert isinstance(answer, Rejected)
-    assert answer.reason is RejectReason.ACCOUNT_REFUSED
-
-
 async def test_a_killed_order_without_trades_was_not_filled() -> None:
     async with trading(KILLED) as (on, venue):
         answer = await submit(venue, FOK)
