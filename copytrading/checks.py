@@ -201,8 +201,8 @@ def check_real_trading(**_apps: Any) -> list[CheckMessage]:
     twice = "SIGNER_SOCKET and TRADING_PRIVATE_KEY are both set: the signer's process has the key, this one must not."
     both = bool(settings.SIGNER_SOCKET) and bool(settings.TRADING_PRIVATE_KEY)
     found = [
-        _error(24, real and chain != POLYGON, sentence, "Leave CHAIN_ID out, or ENABLE_REAL_TRADING."),
-        _error(25, real and both, twice, "Set TRADING_PRIVATE_KEY_FILE for `runsigner` alone."),
+        _error(27, real and chain != POLYGON, sentence, "Leave CHAIN_ID out, or ENABLE_REAL_TRADING."),
+        _error(28, real and both, twice, "Set TRADING_PRIVATE_KEY_FILE for `runsigner` alone."),
     ]
     return [each for each in found if each is not None]
 

@@ -24,7 +24,8 @@ from copytrading.sending import Route, order_ref, refusal_of
 from copytrading.shardlease import LeaseKeeper
 from copytrading.states import Actor, Status
 from copytrading.tracking.fills import FillTracking, TrackingDoors
-from execution.ports import Filled, NotFound, OrderState, Rejected, Resting, Unknown
+from copytrading.tracking.queries import was_heard
+from execution.ports import Filled, NotFound, OrderRef, OrderState, Rejected, Resting, Unknown, Venue
 from guardrails.intents import Reason, Refusal
 from ledger.clock import Clock, Ids
 from ledger.commissions import NO_TIERS, Tiers
@@ -45,6 +46,9 @@ ASK_SELDOM, SELDOM_AFTER = timedelta(minutes=1), timedelta(minutes=10)
 
 TRADES_LAG = timedelta(seconds=30)
 """The venue shows a trade some seconds after its match: before this, an ended order without trades proves nothing."""
+
+NEVER_SHOWN_AFTER = timedelta(minutes=10)
+"""So long the venue may take to show the trades of what it said it matched; then what it has shown is all."""
 
 LET_GO_WITHIN = timedelta(minutes=10)
 """So long after its expiry an order is kept while the venue does not answer to its cancelling."""
@@ -146,11 +150,11 @@ class Rescue:
         # The row is ours before the venue is asked: what its sender writes from now on changes nothing,
         # and the answer cannot be older than the claim.
         venue, order = self._routes[mine.mode].venue, order_ref(mine)
-        state, gone = await venue.look_up(order), False
+        state, gone = await self._look_up(venue, order), False
         if self._is_overdue(mine, state):
             gone = await venue.cancel(order)
             # It may have been filled before it was cancelled.
-            state = await venue.look_up(order) if gone else state
+            state = await self._look_up(venue, order) if gone else state
         elif Status(mine.status) is Status.FAILED and _only_rests(state):
             # Given up, and it stands after all: what can still be kept from trading is.
             await venue.cancel(order)
@@ -159,6 +163,13 @@ class Rescue:
             await self._database.run(postpone, mine, until=self._next_question(mine, self._clock.now()))
             await self._tell_if_unsettled(mine)
         return moved
+
+    async def _look_up(self, venue: Venue, order: OrderRef) -> OrderState:
+        """What the venue shows; of a trade that the user's connection told, its silence proves nothing."""
+        state = await venue.look_up(order)
+        if isinstance(state, NotFound | Rejected | Unknown) and await self._database.run(was_heard, order.order_hash):
+            return Resting(matched=True)
+        return state
 
     async def _take(self, row: CopyTrade, state: OrderState, *, gone: bool) -> bool:
         """Take the moves that the answer means; whether there was one."""
@@ -169,8 +180,13 @@ class Rescue:
             return moved
         if moved and move is not None and move.to not in (Status.LIVE, Status.MATCHED):
             return moved
-        ended = state.final and now >= row.decided_at + TRADES_LAG
-        news = OrderNews(order_hash=str(row.order_hash), matched_micros=_said(state), ended=ended)
+        since = _last_sign(row, state)
+        news = OrderNews(
+            order_hash=str(row.order_hash),
+            matched_micros=_said(state),
+            ended=state.final and now >= since + TRADES_LAG,
+            overdue=now >= since + NEVER_SHOWN_AFTER,
+        )
         noted = await self.fills.note(state.trades, (news,))
         return moved or bool(noted.moves)
 
@@ -245,6 +261,12 @@ def _said(state: Resting) -> int:
     """The matched size that the venue names on its own; the sum of the trades that it has listed so far is none."""
     listed = sum(trade.size_micros for trade in state.trades)
     return state.matched_micros if state.matched_micros > listed else 0
+
+
+def _last_sign(row: CopyTrade, state: Resting) -> datetime:
+    """When the order was last heard of: it may have been sent long after it was decided, or matched in parts."""
+    known = (row.decided_at, row.submitted_at, row.answered_at, *(trade.matched_at for trade in state.trades))
+    return max(moment for moment in known if moment is not None)
 
 
 def _only_rests(state: OrderState) -> bool:

@@ -7,6 +7,7 @@ under way so that a sell can wait for what was bought before it.
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -19,6 +20,7 @@ from copytrading.operations.decisions import Decision
 from copytrading.operations.outcomes import Move
 from copytrading.operations.prewrite import Reserved
 from copytrading.outcomes import OutcomeWriter, note_answer
+from copytrading.pauses import sleep_or_stop
 from copytrading.states import Actor, Status
 from execution.orders import OrderPlan
 from execution.ports import (
@@ -55,10 +57,15 @@ FRESH_FOR_S = 60
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
-    """Where the orders of one mode go, and who signs them."""
+    """Where the orders of one mode go, and who signs them.
+
+    `at_once`: so many may be with the venue at the same time, no more than it has connections for, so that the waiting
+    for one is done before the last look at pauses and breakers. None: as many as there are.
+    """
 
     venue: Venue
     sign: Sign
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +104,10 @@ class Sender:
         self._in_hand: set[int] = set()
         self._changed = asyncio.Event()
         self._failure: BaseException | None = None
+        self._slots = {
+            mode: asyncio.Semaphore(route.at_once) for mode, route in doors.routes.items() if route.at_once is not None
+        }
+        self._closing = asyncio.Event()
 
     @property
     def in_flight(self) -> int:
@@ -134,6 +145,10 @@ class Sender:
     async def idle(self) -> None:
         """Wait until nothing is under way."""
         await self._until(lambda: not self._in_flight)
+
+    def close(self) -> None:
+        """Let nothing more leave. What the venue did not take until now fails; what was not tried is for rescue."""
+        self._closing.set()
 
     def start(self, reserved: Sequence[Reserved], *, written_ms: float) -> None:
         """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""
@@ -210,24 +225,42 @@ class Sender:
                 signature = await signing
             except SignerRefused as refused:
                 return _failed(reserved, Refusal(Reason.NOT_SIGNED, subject=str(refused)[:SUBJECT_MAX]))
-            # Signed first: nothing lies between the last look at pauses, breakers and lease and the bytes' leaving.
-            stop = await self._doors.gate.check(
-                _intent(reserved), trade_id=reserved.trade_id, mode=reserved.row.mode, written_ms=written_ms
-            )
-            if stop is not None:
-                return _failed(reserved, stop.refusal) if stop.refusal else None
-            began_ms, submitted_at = clock.monotonic_ms(), clock.now()
-            outcome = await route.venue.submit(reserved.plan, signature, follower_id=reserved.row.follower_id)
-            self._stages.add("execution", clock.monotonic_ms() - began_ms)
-            note_answer(self._doors.writer.breakers, reserved.row, outcome)
-            if not isinstance(outcome, NotTaken):
-                return self._move(reserved, outcome, submitted_at=submitted_at)
-            again_at = clock.now() + timedelta(seconds=outcome.wait_s)
+            async with self._slot(reserved.row.mode):
+                tried = await self._try(reserved, route, signature, written_ms=written_ms)
+            if not isinstance(tried, NotTaken):
+                return tried
+            not_taken = _failed(reserved, Refusal(_HELD_UP[tried.why], subject=tried.detail[:SUBJECT_MAX]))
+            again_at = clock.now() + timedelta(seconds=tried.wait_s)
             if again_at > reserved.decision.signal.traded_at + timedelta(seconds=self._doors.fresh_s):
-                return _failed(reserved, Refusal(_HELD_UP[outcome.why], subject=outcome.detail[:SUBJECT_MAX]))
-            await clock.sleep(outcome.wait_s)
+                return not_taken
+            await sleep_or_stop(clock, self._closing, tried.wait_s)
+            if self._closing.is_set():
+                return not_taken
             # The order itself bounds its price; the lease and the switches are looked at anew.
             written_ms = clock.monotonic_ms()
+
+    def _slot(self, mode: str) -> AbstractAsyncContextManager[object]:
+        return self._slots.get(mode) or nullcontext()
+
+    async def _try(
+        self, reserved: Reserved, route: Route, signature: bytes, *, written_ms: float
+    ) -> Move | NotTaken | None:
+        """Send once; None for what is not ours to send any more."""
+        clock, row = self._doors.clock, reserved.row
+        # Signed first, and its turn waited for: nothing lies between the last look at pauses, breakers and lease and
+        # the bytes' leaving.
+        stop = await self._doors.gate.check(
+            _intent(reserved), trade_id=reserved.trade_id, mode=row.mode, written_ms=written_ms
+        )
+        if stop is not None:
+            return _failed(reserved, stop.refusal) if stop.refusal else None
+        if self._closing.is_set():
+            return None
+        began_ms, submitted_at = clock.monotonic_ms(), clock.now()
+        outcome = await route.venue.submit(reserved.plan, signature, follower_id=row.follower_id)
+        self._stages.add("execution", clock.monotonic_ms() - began_ms)
+        note_answer(self._doors.writer.breakers, row, outcome)
+        return outcome if isinstance(outcome, NotTaken) else self._move(reserved, outcome, submitted_at=submitted_at)
 
     def _move(self, reserved: Reserved, outcome: Outcome, *, submitted_at: datetime) -> Move:
         refusal = refusal_of(outcome) if isinstance(outcome, Rejected) else None

@@ -238,6 +238,9 @@ class Supervisor:
             engine.sender.raise_failure()
             if bound_ms is not None and engine.clock.monotonic_ms() - began_ms > bound_ms * SEND_TENTHS / 10:
                 log.warning("Orders are still under way; rescue will ask about them.", action="drain")
-                return
+                break
             await engine.clock.sleep(DRAIN_LOOK_S)
         engine.sender.raise_failure()
+        # Nothing leaves that nobody would hear the answer of; what the venue refused to look at until now ends here.
+        engine.sender.close()
+        await engine.clock.sleep(DRAIN_LOOK_S)

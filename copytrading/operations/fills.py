@@ -42,11 +42,13 @@ class OrderNews:
     """What the venue said about one of our orders beside its trades.
 
     `ended`: nothing of it rests any more, and its trades were read after that; one not seen by then does not exist.
+    `overdue`: so long ago that what the venue said it matched and never showed a trade of is believed no longer.
     """
 
     order_hash: str
     matched_micros: int = 0
     ended: bool = False
+    overdue: bool = False
 
 
 NO_NEWS = OrderNews(order_hash="")
@@ -183,12 +185,15 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     matched = max(row.matched_micros, said.matched_micros)
     # Nothing can follow what is filled whole, whoever was asked and when.
     whole = sum(part.size_micros for part in parts) + DUST > row.size_micros
-    outcome = settle(parts, matched_micros=matched, ended=said.ended or whole)
+    # Trades that failed were seen to be left out of the list for ever (reliability.md, finding 3).
+    believed = 0 if parts and said.ended and said.overdue else matched
+    outcome = settle(parts, matched_micros=believed, ended=said.ended or whole)
     move: Move | None = None
     if isinstance(outcome, Settled):
         fill = _within(row, outcome.fill, at.now)
         move = Move(row=row, to=Status.EXECUTED, actor=actor, fill=fill, matched_micros=matched)
-        _tell_failed(row, outcome.failed_micros, at.now)
+        never_shown = matched - outcome.failed_micros - fill.size_micros
+        _tell_failed(row, outcome.failed_micros + (never_shown if never_shown >= DUST else 0), at.now)
     elif isinstance(outcome, NothingFilled):
         if status is not Status.FAILED:
             move = Move(row=row, to=Status.FAILED, actor=actor, refusal=Refusal(outcome.reason), matched_micros=matched)
@@ -196,7 +201,8 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
         soon = at.now + ASK_AFTER
         move = Move(row=row, to=Status.MATCHED, actor=actor, matched_micros=matched, next_retry_at=soon)
     elif matched != row.matched_micros and status is not Status.FAILED:
-        CopyTrade.objects.filter(pk=row.pk).update(matched_micros=matched)
+        mine = CopyTrade.objects.filter(pk=row.pk, status=row.status, lock_token=row.lock_token)
+        mine.update(matched_micros=matched)
     return _take(move, at) if move is not None else []
 
 

@@ -37,12 +37,17 @@ class Promotion:
 
 
 def due_ready(*, now: datetime, limit: int, shard: Shard) -> list[CopyTrade]:
-    """READY copies of a shard whose time has come, in the order in which they were decided."""
+    """READY copies of a shard whose time has come, in the order in which they were decided.
+
+    Those that have waited longest for a look come first where there are too many: one account's queue behind its own
+    limit, which is due again at once, keeps nobody else waiting.
+    """
     rows = CopyTrade.objects.filter(status=Status.READY, next_retry_at__lte=now)
     leaders = shard.leader_ids()
     if leaders is not None:
         rows = rows.filter(leader_id__in=leaders)
-    return list(rows.select_related("signal__group").order_by("pk")[:limit])
+    found = rows.select_related("signal__group").order_by("next_retry_at", "pk")[:limit]
+    return sorted(found, key=lambda row: row.pk)
 
 
 def look_again(trade_ids: Sequence[int], *, at: datetime) -> None:
@@ -98,6 +103,8 @@ _MATCH = ("id", "status")
 _ASSIGN = (
     "status",
     "reasons",
+    # The follower may have been moved to paper meanwhile: the order goes where the row says.
+    "mode",
     "config_version",
     *("size_micros", "limit_micros", "reserved_micros", "budget_micros", "budget_count", "budget_mask"),
     *("carried_micros", "quote_source", "best_micros"),

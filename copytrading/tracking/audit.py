@@ -75,7 +75,10 @@ class Audit:
         """Compare every active account once, or until told to stop; how many differences were new."""
         window = FIRST_WINDOW if self._first else WINDOW
         since = self._doors.clock.now() - window
-        followers = await self._doors.database.run(active_followers, since=since, limit=ACCOUNTS_MAX, shard=self._shard)
+        # An account that was stopped, perhaps because somebody else has its key, is the one to look at most.
+        followers = await self._doors.database.run(
+            active_followers, since=since, limit=ACCOUNTS_MAX, shard=self._shard, stopped=True
+        )
         waiting = iter(followers)
         asking = [asyncio.create_task(self._compare_all(waiting, since, stop)) for _ in followers[:AT_ONCE]]
         try:

@@ -30,12 +30,18 @@ class Kept:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Copy:
-    """A copy whose order was sent: what is booked of it, and what its confirmed trades add up to."""
+    """A copy whose order was sent: what is booked of it, and what its confirmed trades add up to.
+
+    `ended`: it was given up, and nothing of it is booked any more unless somebody asks. `told_at` is when the last of
+    its trades changed here.
+    """
 
     trade_id: int
     executed: bool
     booked_micros: int
     confirmed_micros: int
+    ended: bool = False
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +76,7 @@ def differences(shown: Sequence[VenueTrade], ours: Ours, *, since: datetime, now
     return (
         *(found for trade in settled for found in _of_trade(trade, ours, old=old)),
         *_missing(ours, seen, since=since, old=old),
-        *_booked(ours),
+        *_booked(ours, old=old),
     )
 
 
@@ -105,16 +111,24 @@ def _missing(ours: Ours, seen: set[TradeKey], *, since: datetime, old: datetime)
             yield Difference(subject=subject, trade_id=kept.trade_id, value=0, limit=kept.size_micros)
 
 
-def _booked(ours: Ours) -> Iterable[Difference]:
+def _booked(ours: Ours, *, old: datetime) -> Iterable[Difference]:
     for copy in ours.copies.values():
-        wrong = copy.booked_micros != copy.confirmed_micros if copy.executed else copy.booked_micros != 0
-        if wrong or (copy.executed and not copy.confirmed_micros):
+        if copy.told_at is not None and copy.told_at > old:
+            # Rows and trades are read one after the other, and these have just moved.
+            continue
+        if _is_wrong(copy):
             yield Difference(
                 subject="booked differs from its confirmed trades",
                 trade_id=copy.trade_id,
                 value=copy.confirmed_micros,
                 limit=copy.booked_micros,
             )
+
+
+def _is_wrong(copy: Copy) -> bool:
+    if copy.executed or copy.ended:
+        return copy.booked_micros != copy.confirmed_micros or (copy.executed and not copy.confirmed_micros)
+    return copy.booked_micros != 0
 
 
 def _name(venue_trade_id: str) -> str:

@@ -63,7 +63,10 @@ class FillTracking:
         return FillsNoted(moves=tuple(moves), too_early=frozenset(early))
 
     async def _tell(self, moves: Sequence[Move]) -> None:
-        await tell_breakers(self._doors.breakers, moves)
+        # A copy that is taken back and booked anew with other numbers was a result the first time.
+        anew = {move.row.pk for move in moves if move.undoes}
+        results = [move for move in moves if not (move.fill and move.row.pk in anew)]
+        await tell_breakers(self._doors.breakers, results)
         for move in moves:
             reasons = [move.refusal.reason.value] if move.refusal else ()
             log.info("The venue's trades moved a copy.", action="track", trade=move.row.pk, status=move.to.value)

@@ -205,13 +205,14 @@ class _Stream:
             for order in news.orders
             if order.matched_micros and not order.rests
         ]
+        # That an order is over says what its trades are only when they are read after it.
+        ask = {order.order_hash for order in news.orders if not order.rests}
         try:
             if trades or matched:
-                await self._doors.fills.note(trades, matched)
-            ended = [order.order_hash for order in news.orders if not order.rests]
-            if ended:
-                # That an order is over says what its trades are only when they are read after it.
-                await self._doors.database.run(ask_soon, ended, now=self._doors.clock.now())
+                # What stands on the venue and has no outcome here is rescue's to find.
+                ask |= (await self._doors.fills.note(trades, matched)).too_early
+            if ask:
+                await self._doors.database.run(ask_soon, sorted(ask), now=self._doors.clock.now())
         except (OperationalError, InterfaceError):
             log.warning("The database is away; rescue will ask about these trades.", action="user stream")
 

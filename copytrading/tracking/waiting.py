@@ -24,7 +24,8 @@ from copytrading.pipeline import Doors, PipelineSettings, Steps
 from copytrading.queries import already_decided, overtaken_buys, signal_facts
 from copytrading.quoting import quotes_for
 from copytrading.states import Status
-from copytrading.waiting_room import LOOK_AGAIN, Queued, under_way
+from copytrading.under_way import under_way
+from copytrading.waiting_room import LOOK_AGAIN, Queued
 from guardrails.intents import Reason, Refusal
 
 ROWS_MAX = 64
@@ -88,7 +89,7 @@ class Waiting:
         sales = [row for row in rows if Reason.WAITED_FOR_BUY in _queued(row).waited and now < _queued(row).until]
         if not sales:
             return rows
-        there = await self._doors.database.run(under_way, {row.follower_id for row in sales}, ())
+        there = await self._doors.database.run(under_way, {row.follower_id for row in sales})
         early = {row.pk for row in sales if (row.follower_id, row.token_id) in there.buys}
         if early:
             await self._doors.database.run(look_again, list(early), at=now + LOOK_AGAIN)
@@ -138,7 +139,7 @@ class Waiting:
         again = {(row.config_id, row.signal_id): _queued(row) for row in taken.rows}
         work = Promotion(
             rows=taken.rows,
-            decisions=await steps.room.hold_back(decisions, gathered, again=again),
+            decisions=steps.room.hold_back(decisions, gathered, again=again),
             lease=steps.lease.held(),
             lock_token=doors.ids.token(),
             locked_by=self._settings.worker,

@@ -1,4 +1,4 @@
-"""What `verify lock-claims` proves: of many workers that reach for one row exactly one has it, and the others write
+"""What `verify lock-claims` proves: of many processes that reach for one row exactly one has it, and the others write
 nothing, whether the row may have been sent or waits to be.
 """
 
@@ -12,11 +12,12 @@ from django.db.models import Sum
 from copytrading.models import CopyTrade
 from copytrading.operations.decisions import Decision, Waits
 from copytrading.operations.outcomes import Move, postpone, record_outcomes, take_over
-from copytrading.operations.prewrite import Prewrite, Written, prewrite
+from copytrading.operations.prewrite import Prewrite, prewrite
 from copytrading.operations.waiting import Promotion, promote
 from copytrading.states import Actor, Status
 from copytrading.verification.bench import Bench, Cast
 from copytrading.verification.doors import fill_at_limit
+from copytrading.verification.forked import race_processes
 from copytrading.verification.steps import Step, Wrong, same
 from guardrails.intents import Reason
 from ledger.models import CashBalance, LedgerEntry
@@ -30,14 +31,17 @@ ROUNDS = 5
 
 WAIT = timedelta(minutes=1)
 
+ToSend = tuple[int, str, str]
+"""A copy's id, lock token and order hash."""
+
 
 def claim_steps(bench: Bench) -> Iterable[Step]:
     """The steps in their order."""
     steps: tuple[tuple[str, Callable[[Bench], str]], ...] = (
-        (f"{WORKERS} workers that reach for the same {ROWS} orders take each of them once", _claimed_once),
+        (f"{WORKERS} processes that reach for the same {ROWS} orders take each of them once", _claimed_once),
         ("whoever lost a row writes nothing to it, and whoever has it writes once", _losers_write_nothing),
-        ("two workers that settle the same order book it once", _settled_once),
-        (f"{WORKERS} workers that promote the same waiting copies send and fund each of them once", _promoted_once),
+        (f"{WORKERS} processes that settle the same order book it once", _settled_once),
+        (f"{WORKERS} processes that promote the same waiting copies send and fund each of them once", _promoted_once),
     )
     return [Step(promise, partial(prove, bench)) for promise, prove in steps]
 
@@ -47,20 +51,20 @@ def _claimed_once(bench: Bench) -> str:
     for _round in range(ROUNDS):
         _cast, rows = _sent(bench, ROWS)
         ids = [row.pk for row in rows]
-        claims = bench.race(*(partial(_claim_all, ids, worker) for worker in range(WORKERS)))
+        claims = race_processes(*(partial(_claim_all, ids, worker) for worker in range(WORKERS)))
         taken = sorted(row.pk for claim in claims for row in claim)
         same("Rows taken, each as often as it was", taken, sorted(ids))
         tokens = {row.pk: row.lock_token for claim in claims for row in claim}
         held = dict(CopyTrade.objects.filter(pk__in=ids).values_list("pk", "lock_token"))
         same("Tokens that the rows hold", held, tokens)
         won = [count + len(claim) for count, claim in zip(won, claims, strict=True)]
-    return f"{ROUNDS} rounds: {ROWS * ROUNDS} rows, won by the workers {', '.join(map(str, won))}."
+    return f"{ROUNDS} rounds: {ROWS * ROUNDS} rows, won by the processes {', '.join(map(str, won))}."
 
 
 def _losers_write_nothing(bench: Bench) -> str:
     _cast, rows = _sent(bench, ROWS)
     ids = [row.pk for row in rows]
-    claims = bench.race(*(partial(_claim_all, ids, worker) for worker in range(WORKERS)))
+    claims = race_processes(*(partial(_claim_all, ids, worker) for worker in range(WORKERS)))
     winners = [row for claim in claims for row in claim]
     now = SystemClock().now()
     same("Rows that the earlier tokens moved", record_outcomes([_filled(row) for row in rows], now=now), set())
@@ -75,13 +79,13 @@ def _settled_once(bench: Bench) -> str:
     cast, rows = _sent(bench, ROWS)
     now = SystemClock().now()
     work = partial(record_outcomes, [_filled(row) for row in rows], now=now)
-    moved = bench.race(*(work for _worker in range(WORKERS)))
+    moved = race_processes(*(work for _worker in range(WORKERS)))
     same("Rows moved by all together", sorted(pk for each in moved for pk in each), sorted(row.pk for row in rows))
     reserved = CashBalance.objects.filter(follower__in=cast.followers).aggregate(sum=Sum("reserved_micros"))["sum"]
     same("Cash that is still reserved", reserved, 0)
     bought = LedgerEntry.objects.filter(trade_id__in=[row.pk for row in rows], kind="SHARES").count()
     same("Bookings of shares", bought, ROWS)
-    return f"{ROWS} orders, {WORKERS} workers, {bought} bookings."
+    return f"{ROWS} orders, {WORKERS} processes, {bought} bookings."
 
 
 def _promoted_once(bench: Bench) -> str:
@@ -91,14 +95,18 @@ def _promoted_once(bench: Bench) -> str:
         waiting = prewrite(replace(batch, decisions=[_waiting(each, batch) for each in batch.decisions]))
         same("Copies that wait", {row.status for row in waiting.rows}, {Status.READY})
         ids = [row.pk for row in waiting.rows]
-        written = bench.race(*(partial(promote, _promotion(ids, batch.decisions)) for _worker in range(WORKERS)))
-        _must_be_sent_once(cast, written)
-    return f"{ROUNDS} rounds: each of {ROWS} copies was promoted, funded and handed to a sender by exactly one worker."
+        sent = race_processes(*(partial(_promote, _promotion(ids, batch.decisions)) for _worker in range(WORKERS)))
+        _must_be_sent_once(cast, sent)
+    return f"{ROUNDS} rounds: each of {ROWS} copies was promoted, funded and handed to a sender by exactly one process."
 
 
-def _must_be_sent_once(cast: Cast, written: Sequence[Written]) -> None:
+def _promote(work: Promotion) -> list[ToSend]:
+    return [(each.trade_id, each.lock_token, each.plan.order_hash) for each in promote(work).reserved]
+
+
+def _must_be_sent_once(cast: Cast, sent: Sequence[Sequence[ToSend]]) -> None:
     rows = cast.trades()
-    reserved = [(each.trade_id, each.lock_token, each.plan.order_hash) for work in written for each in work.reserved]
+    reserved = [each for work in sent for each in work]
     held = list(rows.filter(status=Status.PENDING).values_list("pk", "lock_token", "order_hash"))
     same("Copies handed to a sender", sorted(reserved), sorted(held))
     same("Copies that became PENDING", len(held), ROWS)

@@ -76,10 +76,10 @@ class ExchangeVenue(ScriptedVenue):
 
 
 class ExchangeWorld(World):
-    """Followers are on the venue unless said."""
+    """Followers are on the venue unless said; `at_once` are its connections for orders."""
 
-    def __init__(self, **choices: Any) -> None:
-        self.exchange, self.rates = ExchangeVenue(), Rates()
+    def __init__(self, *, at_once: int | None = None, **choices: Any) -> None:
+        self.exchange, self.rates, self.at_once = ExchangeVenue(), Rates(), at_once
         super().__init__(**{"live": True, **choices})
 
     def start(self) -> None:
@@ -90,7 +90,9 @@ class ExchangeWorld(World):
             randomness=SeededRandomness(1),
             database=InlineDatabase(),
             stores=memory_stores(self.clock, queue_max=1_000, reclaim_ms=30_000),
-            exchange=ExchangeDoors(route=Route(venue=self.exchange, sign=_signed), funds=Funds(), rates=self.rates),
+            exchange=ExchangeDoors(
+                route=Route(venue=self.exchange, sign=_signed, at_once=self.at_once), funds=Funds(), rates=self.rates
+            ),
         )
         self.engine = build_engine(Choices(quotes=self.books, **self._choices), doors)
         (self.waiting,) = self.engine.deciding

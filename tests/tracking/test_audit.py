@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from copytrading.models import CopyTrade, Follower
+from copytrading.operations.account_states import stop_account
 from copytrading.queries import Shard
 from copytrading.tracking.audit import FIRST_WINDOW, WINDOW, Audit, AuditDoors
 from copytrading.tracking.queries import active_followers
@@ -63,6 +64,17 @@ def test_nothing_is_told_while_venue_and_books_agree(exchange: ExchangeWorld, hi
     history.trades = (trade(row, name=f"t{row.pk}"),)
     assert (look(exchange, audit), events()) == (0, [])
     assert [follower for follower, _since in history.asked] == [fay.pk]
+
+
+def test_an_account_that_was_stopped_meanwhile_is_looked_at_too(
+    exchange: ExchangeWorld, history: History, audit: Audit
+) -> None:
+    exchange.follower()
+    (row,) = exchange.copy(exchange.row())
+    stop_account(row.follower_id, "revoked", revoked=True, now=exchange.clock.now())
+    history.trades = (trade(CopyTrade(order_hash="0x" + "ee" * 32), name="t9"),)
+    assert look(exchange, audit) == 1
+    assert active_followers(since=row.decided_at, limit=9, shard=Shard()) == []
 
 
 def test_a_trade_that_we_do_not_know_is_an_event_and_no_edit(

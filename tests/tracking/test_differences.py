@@ -75,8 +75,9 @@ def test_what_differs_is_named(shown: list[VenueTrade], ours: Ours, expected: li
         replace(COPY, booked_micros=50 * ONE),
         replace(COPY, confirmed_micros=0, booked_micros=0),
         replace(COPY, executed=False, booked_micros=ONE),
+        replace(COPY, executed=False, ended=True, booked_micros=0),
     ],
-    ids=["other size", "executed without a trade", "booked and not executed"],
+    ids=["other size", "executed without a trade", "booked and not executed", "given up with a confirmed trade"],
 )
 def test_what_is_booked_must_be_what_is_confirmed(copy: Copy) -> None:
     assert told([SHOWN], replace(OURS, copies={HASH: copy})) == ["booked differs from its confirmed trades"]
@@ -85,6 +86,12 @@ def test_what_is_booked_must_be_what_is_confirmed(copy: Copy) -> None:
 def test_a_copy_that_is_not_settled_may_have_confirmed_trades() -> None:
     waiting = replace(COPY, executed=False, booked_micros=0)
     assert told([SHOWN], replace(OURS, copies={HASH: waiting})) == []
+
+
+@pytest.mark.parametrize(("age", "expected"), [(GRACE - timedelta(seconds=1), 0), (GRACE, 1)])
+def test_books_that_move_while_they_are_read_are_told_of_only_when_they_stay_so(age: timedelta, expected: int) -> None:
+    moving = replace(COPY, booked_micros=50 * ONE, told_at=NOW - age)
+    assert len(told([SHOWN], replace(OURS, copies={HASH: moving}))) == expected
 
 
 @pytest.mark.parametrize(("age", "expected"), [(GRACE - timedelta(seconds=1), 0), (GRACE, 1)])

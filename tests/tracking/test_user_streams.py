@@ -19,10 +19,12 @@ from copytrading.tracking.user_streams import (
 )
 from execution.clob.credentials import Access, ApiCredentials
 from execution.hosts import HostDown
-from execution.ports import VenueTrade
+from execution.models import VenueFill
+from execution.ports import Unknown, VenueTrade
 from execution.sockets import SocketDown
 from ledger.system import SeededRandomness
 from ledger.units import ONE
+from tests.doors import outside_loop
 from tests.tracking.exchange import ExchangeWorld, statuses
 from tests.tracking.trades import trade
 
@@ -268,6 +270,27 @@ def test_an_order_that_is_over_is_asked_about_at_once(exchange: ExchangeWorld, h
     hearing.run(story)
     row.refresh_from_db()
     assert row.next_retry_at is not None and row.next_retry_at <= exchange.clock.now()
+
+
+def test_a_trade_of_an_order_whose_answer_was_lost_has_it_asked_about_at_once(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    exchange.exchange.answer = Unknown(detail="lost")
+    (row,) = exchange.copy(exchange.row())
+    CopyTrade.objects.update(next_retry_at=exchange.clock.now() + timedelta(hours=1))
+    hearing = Hearing(exchange)
+
+    def asked_at() -> Any:
+        return outside_loop(lambda: CopyTrade.objects.get().next_retry_at)
+
+    async def story() -> None:
+        await hearing.until(lambda: bool(hearing.board.lines))
+        hearing.tell(row, "MATCHED")
+        await hearing.until(lambda: asked_at() <= exchange.clock.now())
+
+    hearing.run(story)
+    assert (statuses(exchange), VenueFill.objects.count()) == (["UNKNOWN"], 1)
+    exchange.rescue()
+    assert statuses(exchange) == ["MATCHED"]
 
 
 def test_connections_are_bounded_and_those_of_quiet_accounts_are_closed(exchange: ExchangeWorld) -> None:

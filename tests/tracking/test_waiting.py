@@ -164,6 +164,29 @@ def sale(exchange: ExchangeWorld, *, tx: int = 2) -> CopyTrade:
     return exchange.copy(exchange.row("500", tx=tx, side="SELL"))[-1]
 
 
+def test_a_follower_who_went_to_paper_meanwhile_has_a_paper_copy(exchange: ExchangeWorld) -> None:
+    fay = exchange.follower()
+    exchange.rates.wait_ms = 500
+    exchange.copy(exchange.row())
+    type(fay).objects.update(mode="PAPER")
+    CopyConfig.objects.update(version=2)
+    exchange.look(after=1)
+    (row,) = exchange.trades()
+    assert (row.status, row.mode, row.executor, exchange.exchange.submitted) == ("EXECUTED", "PAPER", "paper", [])
+
+
+def test_a_queue_that_is_due_at_every_look_keeps_nobody_else_waiting(exchange: ExchangeWorld) -> None:
+    for name in ("Fay", "Fred"):
+        exchange.follower(name)
+    exchange.rates.wait_ms = 500
+    first, second = exchange.copy(exchange.row())
+    at = exchange.clock.now()
+    CopyTrade.objects.filter(pk=first.pk).update(next_retry_at=at + timedelta(seconds=2))
+    later = at + timedelta(seconds=3)
+    assert [row.pk for row in due_ready(now=later, limit=1, shard=Shard())] == [second.pk]
+    assert [row.pk for row in due_ready(now=later, limit=2, shard=Shard())] == [first.pk, second.pk]
+
+
 def test_a_sale_waits_for_its_purchase_and_sells_what_that_really_bought(exchange: ExchangeWorld) -> None:
     exchange.follower()
     exchange.exchange.answer = Resting(matched=True, matched_micros=Micros(80 * ONE), final=True)
