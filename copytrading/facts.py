@@ -13,6 +13,8 @@ from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, agains
 from copytrading.operations.prewrite import decided_pairs
 from copytrading.queries import already_decided, carried, overtaken_buys
 from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
+from copytrading.states import ON_THE_VENUE
+from copytrading.under_way import NOTHING_UNDER_WAY, UnderWay, under_way
 from execution.accounts import AccountFacts, Holding
 from execution.preflight import MarketTerms
 from execution.queries import MarketFacts, accounts, bankrolls, holdings, markets
@@ -28,9 +30,6 @@ UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=Tr
 """A market without a row: refused, because its terms are unknown."""
 
 NOTHING = Micros(0)
-
-ON_THE_VENUE = "EXCHANGE"
-"""The mode of followers whose orders go to the venue from their own accounts."""
 
 CLOCKS_DIFFER = timedelta(minutes=1)
 """At most, between the chain, whose times trades have, and this machine."""
@@ -58,7 +57,8 @@ class Gathered:
 
     `overtaken` buys have a later sale of the leader's that was heard before them. `opposite` has, by signal id, the
     signals as those against the leader trade them; `bankrolls` are of the followers whose sizing asks for it, `carried`
-    of the configs that accumulate. `accounts` are those of followers who trade on the venue.
+    of the configs that accumulate. `accounts` are those of followers who trade on the venue, `under_way` is what these
+    have there.
     """
 
     operator: OperatorBounds
@@ -74,6 +74,7 @@ class Gathered:
     rule_base: Facts
     held_back: HeldBack = NOTHING_HELD
     accounts: Mapping[int, AccountFacts] = field(default_factory=dict)
+    under_way: UnderWay = NOTHING_UNDER_WAY
 
     def account_of(self, config: Config) -> AccountFacts | None:
         """The account that the follower's orders go through; None on paper, and where there is none."""
@@ -214,6 +215,7 @@ class Gatherer:
             self._markets |= markets(missing)
         opposite = self._opposite(batch)
         seen = [*batch.signals, *(each for each in opposite.values() if each is not None)]
+        traders = _on_the_venue(batch) if self._funds is not None else set()
         return Gathered(
             operator=self._operator,
             switches=switches(),
@@ -227,7 +229,8 @@ class Gatherer:
             overtaken=self._overtaken(batch),
             rule_base=Facts(now=self._clock.now()),
             held_back=held_back,
-            accounts=accounts(_on_the_venue(batch), now=self._clock.now()) if self._funds is not None else {},
+            accounts=accounts(traders, now=self._clock.now()),
+            under_way=under_way(traders),
         )
 
     def _overtaken(self, batch: Batch) -> frozenset[int]:

@@ -1,6 +1,5 @@
 """The last hop: pauses, breakers and the lease, looked at again right before the bytes leave."""
 
-import asyncio
 from dataclasses import dataclass
 
 from copytrading.breaker_watch import Breakers, Leaving
@@ -10,6 +9,7 @@ from guardrails.queries import Switches, switches
 from guardrails.rules import PAUSES, evaluate
 from ledger.clock import Clock
 from ledger.db import Database
+from ledger.shared_run import SharedRun
 
 SWITCHES_AGE_MS_MAX = 250
 """A pause acts within a second: this, one query, and nothing else lie between the button and the gate."""
@@ -35,7 +35,8 @@ class Gate:
         self._database, self._clock, self._lease, self._breakers = database, clock, lease, breakers
         self._switches = Switches()
         self._read_ms: float | None = None
-        self._reading = asyncio.Lock()
+        self._not_before_ms = 0.0
+        self._reading = SharedRun(self._read, name="gate")
 
     async def check(self, intent: TradeIntent, *, trade_id: int, mode: str, written_ms: float) -> Stop | None:
         """None when the order may leave now; it has taken a breaker's probe then, where one asks for it.
@@ -66,21 +67,24 @@ class Gate:
         return None
 
     async def _refresh(self) -> None:
-        if self._is_fresh():
-            return
         # One question for all orders that ask at the same moment.
-        async with self._reading:
-            if not self._is_fresh():
-                asked_ms = self._clock.monotonic_ms()
-                self._switches = await self._database.run(switches)
-                self._read_ms = asked_ms
+        while not self._is_fresh():
+            await self._reading.join()
+
+    async def _read(self) -> None:
+        asked_ms = self._clock.monotonic_ms()
+        self._switches = await self._database.run(switches)
+        self._read_ms = asked_ms
 
     def _is_fresh(self) -> bool:
-        return self._read_ms is not None and self._clock.monotonic_ms() - self._read_ms <= SWITCHES_AGE_MS_MAX
+        read_ms = self._read_ms
+        if read_ms is None or read_ms < self._not_before_ms:
+            return False
+        return self._clock.monotonic_ms() - read_ms <= SWITCHES_AGE_MS_MAX
 
     def forget(self) -> None:
         """Read the switches anew for the next order: called once for each batch."""
-        self._read_ms = None
+        self._not_before_ms = self._clock.monotonic_ms()
 
 
 def _stopped_by(refusals: tuple[Refusal, ...]) -> Refusal:

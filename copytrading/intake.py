@@ -12,10 +12,12 @@ from datetime import datetime
 import structlog
 
 from copytrading.decide import SignalFacts
+from copytrading.fresh import FreshSignals
 from copytrading.groups import GroupTotal, Tally
 from copytrading.metrics import QUEUED_SIGNALS, Tallies
 from copytrading.operations.signals import Recorded, record_signals
 from copytrading.operations.withdrawals import withdraw
+from copytrading.pauses import one_of, sleep_or_stop
 from copytrading.shards import shard_of
 from copytrading.signals import ActionKind, GroupKey, LeaderAction, OtherAction, RepeatedRow, Unreadable
 from copytrading.sources.base import Reading
@@ -27,9 +29,6 @@ from ledger.units import Side
 
 ROOM_WAIT_S = 0.02
 """How long to wait before asking a full queue again: a full one lasts for many of these, and each question costs."""
-
-TICK_S = 0.005
-"""How often the coalescing window is looked at."""
 
 log = structlog.get_logger(__name__)
 
@@ -73,10 +72,12 @@ class Intake:
         self._tallies, self._settings = tallies, settings
         self._walks: dict[str, Tally] = {}
         self._waiting: dict[tuple[str, str, GroupKey], tuple[float, GroupTotal]] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time, self._news = asyncio.Lock(), asyncio.Event()
         self.counts = ReadCounts()
         self.stats: Mapping[str, SourceStats] = {}
         """By the label of rows: told what became of what each source showed. Empty: nobody asks."""
+        self.fresh: FreshSignals | None = None
+        """Whoever begins what was just recorded, without reading it again."""
         self.holds: Callable[[], object] = _always
         """Raises LeaseLost when this process may no longer write for its shard."""
         self.hurry = False
@@ -93,6 +94,7 @@ class Intake:
                 name = (walk, total.source, total.key)
                 first_ms, _older = self._waiting.get(name, (seen_ms, total))
                 self._waiting[name] = (first_ms, total)
+                self._news.set()
         if complete:
             await self._flush(before_ms=None, walk=walk)
 
@@ -112,12 +114,18 @@ class Intake:
         """Record groups whose window has passed, until stopped; then record the rest."""
         while not stop.is_set():
             await self.run_once()
-            await self._clock.sleep(TICK_S)
+            await (sleep_or_stop(self._clock, stop, self._next_s()) if self._waiting else one_of(stop, self._news))
+            self._news.clear()
         await self._flush(before_ms=None)
 
     async def run_once(self) -> None:
         """Record the groups whose window has passed."""
         await self._flush(before_ms=self._clock.monotonic_ms() - self._settings.coalesce_ms)
+
+    def _next_s(self) -> float:
+        """Until the window of the group that has waited longest is over."""
+        first_ms = min(first_ms for first_ms, _total in self._waiting.values())
+        return max(0.0, first_ms - (self._clock.monotonic_ms() - self._settings.coalesce_ms)) / 1_000
 
     def _is_ours(self, wallet: str) -> bool:
         return self._settings.of == 1 or shard_of(wallet, self._settings.of) == self._settings.shard
@@ -155,6 +163,8 @@ class Intake:
         self.holds()
         recorded = await self._database.run(record_signals, totals, now=now)
         self._tallies.count_signals(len(recorded.signals))
+        if self.fresh is not None:
+            self.fresh.note(recorded.signals)
         self._tell(recorded)
         if self._settings.remember:
             self._remember(totals, recorded.signals)

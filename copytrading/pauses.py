@@ -15,3 +15,15 @@ async def sleep_or_stop(clock: Clock, stop: asyncio.Event, seconds: float) -> No
     finally:
         sleeping.cancel()
         asked.cancel()
+
+
+async def one_of(*events: asyncio.Event) -> None:
+    """Return as soon as one of these is set."""
+    if any(event.is_set() for event in events):
+        return
+    asked = [asyncio.create_task(event.wait()) for event in events]
+    try:
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for each in asked:
+            each.cancel()

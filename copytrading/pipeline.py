@@ -7,7 +7,7 @@ this process inserted and reserved are sent; everything after the prewrite survi
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -18,9 +18,10 @@ from copytrading.costs import NO_COSTS, Costs
 from copytrading.decide import SignalFacts
 from copytrading.deciding import Planner, decide_all
 from copytrading.facts import Gatherer
+from copytrading.fresh import FreshSignals
 from copytrading.held import Held
 from copytrading.metrics import StageTimes, Tallies
-from copytrading.operations.attempts import ATTEMPTS_MAX, begin_signals, count_try, drop_signals
+from copytrading.operations.attempts import ATTEMPTS_MAX, begin_signals, count_try, drop_signals, on_a_later_try
 from copytrading.operations.decisions import Decision
 from copytrading.operations.prewrite import Prewrite, Written, prewrite
 from copytrading.quoting import Books, quotes_for
@@ -63,13 +64,14 @@ class PipelineSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doors:
-    """The outside as the pipeline reaches it."""
+    """The outside as the pipeline reaches it; `fresh` is told by whoever records."""
 
     database: Database
     queue: QueueStore
     books: Books
     clock: Clock
     ids: Ids
+    fresh: FreshSignals = field(default_factory=FreshSignals)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +95,7 @@ class Pipeline:
 
     def __init__(self, doors: Doors, steps: Steps, *, settings: PipelineSettings) -> None:
         self._doors, self._steps, self._settings = doors, steps, settings
+        self.fresh = doors.fresh
         self._take = TAKE_FIRST
         self._fan_out_max = settings.fan_out_max
 
@@ -140,6 +143,16 @@ class Pipeline:
     async def _begin(self, signal_ids: Sequence[int], *, beside: Sequence[Waiting] = ()) -> list[Waiting]:
         if not signal_ids:
             return []
+        new = await self._read(signal_ids)
+        # A sell brings earlier signals along, which may wait here already.
+        known = {each.signal.signal_id for each in beside}
+        return [each for each in new if each.signal.signal_id not in known]
+
+    async def _read(self, signal_ids: Sequence[int]) -> list[Waiting]:
+        with self._steps.costs.measure("begin"):
+            fresh = self._doors.fresh.take(signal_ids, now=self._doors.clock.now())
+        if fresh is not None:
+            return [Waiting(signal=each, alone=False) for each in fresh]
         begun = await self._doors.database.run(
             begin_signals,
             signal_ids,
@@ -149,10 +162,7 @@ class Pipeline:
         )
         if begun.poisoned:
             log.error("Signals that failed again and again were put aside.", action="bury", signals=begun.poisoned)
-        # A sell brings earlier signals along, which may wait here already.
-        known = {each.signal.signal_id for each in beside}
-        new = (each for each in begun.signals if each.signal_id not in known)
-        return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in new]
+        return [Waiting(signal=each, alone=each.signal_id in begun.again) for each in begun.signals]
 
     async def _decide_next(self, waiting: Sequence[Waiting]) -> list[Waiting]:
         """Decide and send the next batch of these; those left, which are all while the configs are not as they were."""
@@ -182,7 +192,8 @@ class Pipeline:
         if not batch.signals:
             return True
         lease, now = steps.lease.held(), self._doors.clock.now()
-        await self._doors.database.run(count_try, begun, now=now, lease=lease)
+        if again := on_a_later_try(begun, now=now):
+            await self._doors.database.run(count_try, again, lease=lease)
         await steps.sender.settled(batch.exits())
         await steps.sender.room_for(len(batch.pairs))
         with stages.measure("preflight"):
@@ -198,7 +209,7 @@ class Pipeline:
                 decisions = steps.planner.plan_all(answers, gathered, quotes)
             decisions = await steps.sender.prove(decisions)
             if steps.room is not None:
-                decisions = await steps.room.hold_back(decisions, gathered)
+                decisions = steps.room.hold_back(decisions, gathered)
         written_ms = self._doors.clock.monotonic_ms()
         with stages.measure("prewrite"):
             written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)

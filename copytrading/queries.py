@@ -14,6 +14,7 @@ from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already
 from copytrading.states import OPEN, Status
 from execution.models import Position
+from ledger.questions import Question
 from ledger.units import Micros, Side, cost_up
 
 
@@ -32,13 +33,18 @@ class OpenSignal:
 
 def open_signals(signal_ids: Sequence[int]) -> list[OpenSignal]:
     """The open ones among these signals, oldest first; one query."""
-    rows = Signal.objects.filter(pk__among=set(signal_ids), done_at__isnull=True).order_by("id")
-    return [OpenSignal(_signal_facts(row[1:]), row[0]) for row in rows.values_list("attempts", *_SIGNAL)]
+    return [OpenSignal(_signal_facts(row[1:]), row[0]) for row in _OPEN_SIGNALS.rows(set(signal_ids))]
 
 
 _SIGNAL = (
     *("pk", "part", "leader_id", "side", "token_id", "condition_id", "size_micros", "total_size_micros"),
     *("price_micros", "leader_held_micros", "traded_at", "detected_at", "only_config_id", "group__key"),
+)
+
+_OPEN_SIGNALS = Question(
+    lambda ids: (
+        Signal.objects.filter(pk__among=ids, done_at__isnull=True).order_by("id").values_list("attempts", *_SIGNAL)
+    )
 )
 
 _columns_of = attrgetter(*_SIGNAL[:-1])
@@ -195,14 +201,7 @@ def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime, waited: b
     buys = [each for each in signals if each.side is Side.BUY and each.only_config is None]
     if not buys:
         return frozenset()
-    rows = Signal.objects.filter(
-        leader_id__in={each.leader_id for each in buys},
-        detected_at__gte=since,
-        side=Side.SELL.value,
-        only_config__isnull=True,
-        token_id__in={each.token_id for each in buys},
-    )
-    sales = list(rows.values_list("leader_id", "token_id", "pk", "traded_at"))
+    sales = _SALES.rows({each.leader_id for each in buys}, since, {each.token_id for each in buys})
     return frozenset(
         buy.signal_id
         for buy in buys
@@ -211,6 +210,17 @@ def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime, waited: b
         and (waited or pk < buy.signal_id)
         and traded_at > buy.traded_at
     )
+
+
+_SALES = Question(
+    lambda leaders, since, tokens: Signal.objects.filter(
+        leader_id__among=leaders,
+        detected_at__gte=since,
+        side=Side.SELL.value,
+        only_config__isnull=True,
+        token_id__among=tokens,
+    ).values_list("leader_id", "token_id", "pk", "traded_at")
+)
 
 
 def entries_before(signal_ids: Sequence[int], moment: datetime) -> set[int]:

@@ -20,6 +20,10 @@ class Status(StrEnum):
     FAILED = "FAILED"
 
 
+ON_THE_VENUE = "EXCHANGE"
+"""The mode of followers whose orders go to the venue from their own accounts, and meet its books."""
+
+
 class Actor(StrEnum):
     """Who takes a move."""
 

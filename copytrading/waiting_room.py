@@ -4,18 +4,17 @@ Asked before the prewrite: a copy that waits is written READY, without an order,
 sent. It is decided anew when its time has come (`copytrading.tracking.waiting`).
 """
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from copytrading.facts import ON_THE_VENUE, Gathered
-from copytrading.models import CopyTrade
+from copytrading.facts import Gathered
 from copytrading.operations.decisions import Decision, Waits
-from copytrading.states import Status
+from copytrading.states import ON_THE_VENUE
+from copytrading.under_way import UnderWay
 from guardrails.intents import Reason, Refusal
 from ledger.clock import Clock
-from ledger.db import Database
 from ledger.units import Micros, Side
 
 BUY_WAIT_MAX = timedelta(seconds=30)
@@ -26,7 +25,6 @@ LOOK_AGAIN = timedelta(milliseconds=200)
 
 LATER_NEVER = 1 << 62
 
-_UNSETTLED = (Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED)
 _FOR_SHARES = frozenset({Reason.NOTHING_TO_SELL, Reason.BELOW_MINIMUM, Reason.ACCUMULATED})
 """What a sale is refused for when its shares have not arrived yet."""
 
@@ -37,21 +35,6 @@ class OrderRates(Protocol):
     def peek_ms(self, signer: str, tier: str = ...) -> float:
         """For how long an order of this signer would have to wait now; takes nothing."""
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class UnderWay:
-    """What these followers have open on the venue, or waiting for it.
-
-    `buys` by (follower, token): purchases that are not settled. `queued`: followers with a copy that waits for the
-    limit, and the id of their oldest.
-    """
-
-    buys: frozenset[tuple[int, int]] = frozenset()
-    queued: Mapping[int, int] = field(default_factory=dict)
-
-
-NOTHING_UNDER_WAY = UnderWay()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,22 +56,18 @@ class WaitingRoom:
     `fresh_s` after the leader's trade what waits for a limit is too old.
     """
 
-    def __init__(self, database: Database, clock: Clock, *, rates: OrderRates | None, fresh_s: int) -> None:
-        self._database, self._clock, self._rates, self._fresh = database, clock, rates, timedelta(seconds=fresh_s)
+    def __init__(self, clock: Clock, *, rates: OrderRates | None, fresh_s: int) -> None:
+        self._clock, self._rates, self._fresh = clock, rates, timedelta(seconds=fresh_s)
 
-    async def hold_back(
+    def hold_back(
         self, decisions: Sequence[Decision], gathered: Gathered, *, again: Mapping[PairKey, Queued] | None = None
     ) -> list[Decision]:
         """The decisions, with those that must wait as such; `again` are those that have waited, by their pair.
 
         Orders of one account keep their order: behind one that waits for the limit the later ones wait too.
         """
-        mine = {each.config.follower_id for each in decisions if each.config.mode == ON_THE_VENUE}
-        if not mine:
-            return list(decisions)
         known = again or {}
-        own = {each.trade_id for each in known.values()}
-        there = await self._database.run(under_way, mine, own)
+        there = gathered.under_way.without({each.trade_id for each in known.values()})
         now, held = self._clock.now(), set[int]()
         found = []
         for each in decisions:
@@ -124,7 +103,7 @@ class WaitingRoom:
         follower = decision.config.follower_id
         place = turn.queued.trade_id if turn.queued else LATER_NEVER
         wait = timedelta(milliseconds=self._rates.peek_ms(account.signer, account.tier))
-        behind = follower in turn.held or there.queued.get(follower, LATER_NEVER) < place
+        behind = follower in turn.held or there.queued.get(follower, (LATER_NEVER,))[0] < place
         return max(wait, LOOK_AGAIN) if wait or behind else wait
 
 
@@ -135,27 +114,6 @@ class _Turn:
     now: datetime
     held: set[int]
     queued: Queued | None
-
-
-def under_way(follower_ids: Collection[int], but: Collection[int]) -> UnderWay:
-    """What these followers have open or waiting, one query; `but` are copies that do not count."""
-    rows = CopyTrade.objects.filter(
-        follower_id__in=follower_ids, status__in=[each.value for each in _UNSETTLED], mode=ON_THE_VENUE
-    ).order_by("pk")
-    buys: set[tuple[int, int]] = set()
-    queued: dict[int, int] = {}
-    for pk, follower, token, side, status, reasons in rows.values_list(
-        "pk", "follower_id", "token_id", "side", "status", "reasons"
-    ):
-        if side == Side.BUY.value and pk not in but:
-            buys.add((follower, token))
-        if status == Status.READY and pk not in but and _waits_for_the_limit(reasons):
-            queued.setdefault(follower, pk)
-    return UnderWay(buys=frozenset(buys), queued=queued)
-
-
-def _waits_for_the_limit(reasons: Sequence[Mapping[str, object]]) -> bool:
-    return any(each.get("reason") == Reason.RATE_LIMITED.value for each in reasons)
 
 
 def _pair(decision: Decision) -> PairKey:

@@ -12,7 +12,7 @@ from copytrading.breaker_watch import Breakers
 from copytrading.config_index import ConfigIndex
 from copytrading.costs import NO_COSTS, Costs, MeasuredDatabase, MeasuredVenue
 from copytrading.deciding import Planner
-from copytrading.facts import ON_THE_VENUE, GatherDoors, Gatherer, MarketsReady, VenueFunds
+from copytrading.facts import GatherDoors, Gatherer, MarketsReady, VenueFunds
 from copytrading.gate import Gate
 from copytrading.held_database import HeldDatabase
 from copytrading.intake import Intake
@@ -28,6 +28,7 @@ from copytrading.sending import Route, SendDoors, Sender
 from copytrading.shardlease import Claim, LeaseKeeper
 from copytrading.shedder import Shedder
 from copytrading.signalqueue import SignalQueue, SignalQueueSettings
+from copytrading.states import ON_THE_VENUE
 from copytrading.stopper import Stopper
 from copytrading.supervisor import Engine, Service, Supervisor
 from copytrading.sweeper import Sweeper
@@ -56,7 +57,7 @@ from guardrails.stores.base import StoreDown, Stores
 from guardrails.stores.memory import memory_stores
 from guardrails.stores.redis import redis_stores
 from ledger.clock import Clock, Ids, Randomness
-from ledger.db import ClosableDatabase, Database, ThreadedDatabase
+from ledger.db import BoundedDatabase, ClosableDatabase, Database, ThreadedDatabase
 from ledger.system import SeededRandomness, SystemClock, SystemIds
 from ledger.units import BPS
 
@@ -135,6 +136,11 @@ def real_doors(choices: Choices) -> EngineDoors:
     )
 
 
+def what_has_time(database: Database) -> Database:
+    """The door for booking what was sent: of the threads half are left to what is still to be sent."""
+    return BoundedDatabase(database, max(1, settings.COPY_TRADING_DB_THREADS // 2))
+
+
 def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     """An engine on the doors given."""
     clock, database = doors.clock, doors.database
@@ -143,6 +149,8 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
     mine = HeldDatabase(database, core.lease.held) if choices.stands_by else database
     queue = _signal_queue(choices, doors, core, database=mine)
     pipeline, waiting = _pipeline(choices, doors, core, queue=queue)
+    intake = Intake(mine, queue, clock, tallies=core.tallies, settings=intake_settings(choices))
+    intake.fresh = pipeline.fresh
     shedder = Shedder(mine, clock, shard=core.lease.shard, settings=shed_settings(choices), queue=queue)
     shedder.fan_outs = [pipeline]
     reporter = _reporter(choices, doors, core, queue=queue, shedder=shedder)
@@ -151,7 +159,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         database=database,
         stores=doors.stores,
         lease=core.lease,
-        intake=Intake(mine, queue, clock, tallies=core.tallies, settings=intake_settings(choices)),
+        intake=intake,
         pipeline=pipeline,
         sender=core.sender,
         writer=core.writer,
@@ -163,7 +171,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
         stopper=Stopper(mine, queue, clock, quotes=core.quotes, shard=core.lease.shard),
         rescue=Rescue(
             RescueDoors(
-                database=database,
+                database=what_has_time(database),
                 routes=core.routes,
                 clock=clock,
                 breakers=core.breakers,
@@ -210,7 +218,7 @@ def _core(choices: Choices, doors: EngineDoors) -> _Core:
     routes = {Follower.Mode.PAPER.value: Route(venue=_measured_venue(venue, choices.costs), sign=_paper_sign)}
     if doors.exchange is not None:
         real = doors.exchange.route
-        routes[ON_THE_VENUE] = Route(venue=_measured_venue(real.venue, choices.costs), sign=real.sign)
+        routes[ON_THE_VENUE] = replace(real, venue=_measured_venue(real.venue, choices.costs))
     claim = Claim(
         shard=Shard(choices.shard, choices.of),
         holder=f"{worker}:{doors.ids.token()[:8]}",
@@ -314,7 +322,7 @@ def _pipeline(
 
 
 def _waiting_room(doors: EngineDoors, rates: OrderRates) -> WaitingRoom:
-    return WaitingRoom(doors.database, doors.clock, rates=rates, fresh_s=settings.COPY_TRADING_STALE_AFTER_S)
+    return WaitingRoom(doors.clock, rates=rates, fresh_s=settings.COPY_TRADING_STALE_AFTER_S)
 
 
 def _reporter(choices: Choices, doors: EngineDoors, core: _Core, *, queue: SignalQueue, shedder: Shedder) -> Reporter:

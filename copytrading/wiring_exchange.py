@@ -14,7 +14,7 @@ from copytrading.stale_markets import Markets, StaleMarkets
 from copytrading.supervisor import Engine, Service
 from copytrading.tracking.audit import Audit, AuditDoors
 from copytrading.tracking.user_streams import StreamDoors, StreamSettings, UserStreams
-from copytrading.wiring import EngineDoors, ExchangeDoors, build_shared_stores
+from copytrading.wiring import EngineDoors, ExchangeDoors, build_shared_stores, what_has_time
 from copytrading.wiring_accounts import AccountDoors, Accounts, build_accounts, build_client, ensure_trader
 from copytrading.wiring_signer import build_signer, build_vault, needed_secrets, refuse_lost_keys
 from execution.clob.client import BODY_MAX, ClobClient
@@ -29,6 +29,9 @@ from execution.signer.remote import RemoteSigner
 from execution.sockets import Sockets
 from execution.venues.clob import ClobDoors, ClobVenue
 from guardrails.stores.base import CounterStore
+
+ORDERS_TENTHS = 7
+"""Of the connections, for orders. The rest is for what is asked side by side, which is bounded elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,11 +51,11 @@ class Exchange:
 
         Its doors had these `doors`; the fills that rescue keeps are those that the user's connections bring.
         """
-        fills, accounts = engine.rescue.fills, self.accounts
+        fills, accounts, database = engine.rescue.fills, self.accounts, what_has_time(engine.database)
         fills.listeners.append(self._settled)
         streams = UserStreams(
             StreamDoors(
-                database=engine.database,
+                database=database,
                 clock=engine.clock,
                 randomness=doors.randomness,
                 sockets=self.sockets,
@@ -68,9 +71,7 @@ class Exchange:
             ),
             shard=engine.lease.shard,
         )
-        audit = Audit(
-            AuditDoors(database=engine.database, clock=engine.clock, history=self.venue), shard=engine.lease.shard
-        )
+        audit = Audit(AuditDoors(database=database, clock=engine.clock, history=self.venue), shard=engine.lease.shard)
         services: tuple[Service, ...] = (
             accounts.keeper,
             accounts.funds,
@@ -151,7 +152,9 @@ def build_exchange(
         return await signer.sign_order(plan, key=plan.key)
 
     return Exchange(
-        doors=ExchangeDoors(route=Route(venue=venue, sign=sign), funds=accounts.funds, rates=rates),
+        doors=ExchangeDoors(
+            route=Route(venue=venue, sign=sign, at_once=orders_at_once()), funds=accounts.funds, rates=rates
+        ),
         client=client,
         venue=venue,
         accounts=accounts,
@@ -159,6 +162,11 @@ def build_exchange(
         sockets=sockets,
         close=close,
     )
+
+
+def orders_at_once() -> int:
+    """Orders that need not wait for a connection, though questions about orders, trades and money share the pool."""
+    return max(1, settings.CLOB_CONNECTIONS_COUNT * ORDERS_TENTHS // 10)
 
 
 def order_pool(make: Callable[..., Http] = SharedHttp) -> Http:

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 
 from execution.gamma import MarketDescription
 from execution.models import Market, Position
+from ledger.questions import Question
 from ledger.rows import new_row
 from ledger.sql import compare_and_set, upsert_rows
 from ledger.units import ONE
@@ -75,12 +76,19 @@ def lock_positions(keys: Iterable[PositionKey]) -> dict[PositionKey, Held]:
     wanted = set(keys)
     if not wanted:
         return {}
-    rows = Position.objects.select_for_update().filter(
-        follower_id__among={key[0] for key in wanted}, token_id__among={key[1] for key in wanted}
-    )
-    columns = ("condition_id", "size_micros", "reserved_micros", "cost_micros", "realised_micros", "fees_micros")
-    found = rows.order_by("follower_id", "token_id").values_list("follower_id", "token_id", *columns)
+    found = _POSITIONS.rows({key[0] for key in wanted}, {key[1] for key in wanted})
     return {(row[0], row[1]): Held(*row[2:]) for row in found if (row[0], row[1]) in wanted}
+
+
+_SUMS = ("cost_micros", "realised_micros", "fees_micros")
+_POSITIONS = Question(
+    lambda followers, tokens: (
+        Position.objects.select_for_update()
+        .filter(follower_id__among=followers, token_id__among=tokens)
+        .order_by("follower_id", "token_id")
+        .values_list(*("follower_id", "token_id", "condition_id", "size_micros", "reserved_micros"), *_SUMS)
+    )
+)
 
 
 def create_positions(wanted: Mapping[PositionKey, str]) -> None:
@@ -127,8 +135,7 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
             named.setdefault(row.condition_id, {}).setdefault(
                 row.outcome_index if row.outcome_index in (0, 1) else -1, row
             )
-    among = Market.objects.filter(condition_id__among=set(named))
-    tokens = {row[0]: row[1:] for row in among.values_list("condition_id", "first_token_id", "second_token_id")}
+    tokens = {row[0]: row[1:] for row in _MARKET_TOKENS.rows(set(named))}
     new = [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in tokens]
     upsert_rows(Market, new, unique=("condition_id",), update=())
     news = [
@@ -144,6 +151,11 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
     )
 
 
+_MARKET_TOKENS = Question(
+    lambda conditions: Market.objects.filter(condition_id__among=conditions).values_list(
+        "condition_id", "first_token_id", "second_token_id"
+    )
+)
 _TOKENS = ("first_token_id", "second_token_id", "first_outcome", "second_outcome")
 
 

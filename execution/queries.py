@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.models import Q, Sum
 
@@ -13,8 +13,8 @@ from execution.fees import FeeTerms
 from execution.models import Market, Position, TradingAccount
 from execution.preflight import MarketTerms
 from guardrails.budgets import PeriodBounds
-from guardrails.models import SpendingLimits
 from ledger.models import CashBalance
+from ledger.questions import Question
 from ledger.units import Micros
 
 
@@ -43,19 +43,10 @@ class MarketFacts:
         return self.second_price_micros if token_id == self.second_token_id else None
 
 
-def bounds_of(row: SpendingLimits) -> PeriodBounds:
-    """A row's four limits as a value."""
-    return PeriodBounds(
-        hourly_micros=row.hourly_limit_micros,
-        daily_micros=row.daily_limit_micros,
-        hourly_count=row.hourly_limit_count,
-        daily_count=row.daily_limit_count,
-    )
-
-
 def markets(condition_ids: Iterable[str]) -> dict[str, MarketFacts]:
     """The known ones among these markets."""
-    return {row.condition_id: _facts(row) for row in Market.objects.filter(condition_id__among=set(condition_ids))}
+    rows = (_MarketRow(*row) for row in _MARKETS.rows(set(condition_ids)))
+    return {row.condition_id: _facts(row) for row in rows}
 
 
 def fee_of_token(token_id: int) -> FeeTerms | None:
@@ -67,13 +58,15 @@ def fee_of_token(token_id: int) -> FeeTerms | None:
 
 def holdings(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], Micros]:
     """Free shares by (follower, token): held and not reserved by an open sell."""
-    rows = Position.objects.filter(follower_id__among=set(follower_ids), token_id__among=set(token_ids))
-    return {
-        (follower, token): Micros(size - reserved)
-        for follower, token, size, reserved in rows.values_list(
-            "follower_id", "token_id", "size_micros", "reserved_micros"
-        )
-    }
+    found = _HOLDINGS.rows(set(follower_ids), set(token_ids))
+    return {(follower, token): Micros(size - reserved) for follower, token, size, reserved in found}
+
+
+_HOLDINGS = Question(
+    lambda followers, tokens: Position.objects.filter(follower_id__among=followers, token_id__among=tokens).values_list(
+        "follower_id", "token_id", "size_micros", "reserved_micros"
+    )
+)
 
 
 def bankrolls(follower_ids: Iterable[int]) -> dict[int, Micros]:
@@ -95,8 +88,7 @@ def accounts(follower_ids: Iterable[int], *, now: datetime) -> dict[int, Account
     wanted = set(follower_ids)
     if not wanted:
         return {}
-    rows = TradingAccount.objects.filter(follower_id__among=wanted)
-    return {row[0]: _account(row, now) for row in rows.values_list(*_ACCOUNT)}
+    return {row[0]: _account(row, now) for row in _ACCOUNTS.rows(wanted)}
 
 
 def reserved_shares(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], int]:
@@ -108,12 +100,16 @@ def reserved_shares(follower_ids: Iterable[int], token_ids: Iterable[int]) -> di
 
 _ACCOUNT = (
     *("follower_id", "follower__wallet", "signer", "signature_type", "tier"),
-    *("state", "stopped_why", "session_valid_until", "missing", "follower__cash__reserved_micros"),
+    *("state", "stopped_why", "session_valid_until", "missing"),
+    *("follower__cash__cash_micros", "follower__cash__reserved_micros"),
 )
 
 
+_ACCOUNTS = Question(lambda ids: TradingAccount.objects.filter(follower_id__among=ids).values_list(*_ACCOUNT))
+
+
 def _account(row: tuple[Any, ...], now: datetime) -> AccountFacts:
-    follower_id, wallet, signer, signature_type, tier, state, why, valid_until, missing, reserved = row
+    follower_id, wallet, signer, signature_type, tier, state, why, valid_until, missing, booked, reserved = row
     standing = Standing(
         stopped=state == TradingAccount.State.STOPPED,
         stopped_why=why,
@@ -127,11 +123,44 @@ def _account(row: tuple[Any, ...], now: datetime) -> AccountFacts:
         signature_type=signature_type,
         tier=tier,
         refusals=standing_refusals(standing, now),
+        booked_micros=booked or 0,
         reserved_micros=reserved or 0,
     )
 
 
-def _facts(row: Market) -> MarketFacts:
+class _MarketRow(NamedTuple):
+    """A market's columns that decisions look at, by the models' names."""
+
+    condition_id: str
+    tick_micros: int
+    min_size_micros: int
+    accepting_orders: bool
+    closed: bool
+    version: str
+    neg_risk: bool
+    fee_rate_bps: int
+    fee_exponent: int
+    hourly_limit_micros: int | None
+    daily_limit_micros: int | None
+    hourly_limit_count: int | None
+    daily_limit_count: int | None
+    ends_at: datetime | None
+    liquidity_micros: int | None
+    volume_micros: int | None
+    category: str
+    title: str
+    first_token_id: int | None
+    second_token_id: int | None
+    first_price_micros: int | None
+    second_price_micros: int | None
+
+
+_MARKETS = Question(
+    lambda conditions: Market.objects.filter(condition_id__among=conditions).values_list(*_MarketRow._fields)
+)
+
+
+def _facts(row: _MarketRow) -> MarketFacts:
     return MarketFacts(
         terms=MarketTerms(
             tick_micros=Micros(row.tick_micros),
@@ -142,7 +171,7 @@ def _facts(row: Market) -> MarketFacts:
             neg_risk=row.neg_risk,
             fee=FeeTerms(rate_bps=row.fee_rate_bps, exponent=row.fee_exponent),
         ),
-        bounds=bounds_of(row),
+        bounds=_bounds(row),
         about=MarketAbout(
             ends_at=row.ends_at,
             liquidity_micros=_micros(row.liquidity_micros),
@@ -154,6 +183,15 @@ def _facts(row: Market) -> MarketFacts:
         second_token_id=row.second_token_id,
         first_price_micros=_micros(row.first_price_micros),
         second_price_micros=_micros(row.second_price_micros),
+    )
+
+
+def _bounds(row: _MarketRow) -> PeriodBounds:
+    return PeriodBounds(
+        hourly_micros=row.hourly_limit_micros,
+        daily_micros=row.daily_limit_micros,
+        hourly_count=row.hourly_limit_count,
+        daily_count=row.daily_limit_count,
     )
 
 

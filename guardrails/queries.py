@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from guardrails.circuits import BreakerScope, Circuit, Kind, State, circuit_of
 from guardrails.models import Breaker, Scope, Switch
+from ledger.questions import Question
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,12 +42,14 @@ class Switches:
 
 def switches() -> Switches:
     """The switches as the database has them now; one small query."""
-    rows = list(Switch.objects.filter(on=True).values_list("kind", "scope", "key"))
+    rows = _SWITCHED_ON.rows()
     paused = frozenset((scope, key) for kind, scope, key in rows if kind == Switch.Kind.PAUSE)
     dry = frozenset((scope, key) for kind, scope, key in rows if kind == Switch.Kind.DRY_RUN)
     everything = (Scope.GLOBAL.value, "")
     return Switches(global_pause=everything in paused, global_dry_run=everything in dry, paused=paused, dry=dry)
 
+
+_SWITCHED_ON = Question(lambda: Switch.objects.filter(on=True).values_list("kind", "scope", "key"))
 
 BreakerName = tuple[Kind, BreakerScope, str]
 """A breaker by its kind, its scope and its key: nothing, a venue's name or a follower's id."""

@@ -7,11 +7,12 @@ cancelling the caller does not pretend that the write did not happen.
 
 import asyncio
 import re
+import select
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
-from typing import ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from django.db import close_old_connections, connections
 
@@ -62,6 +63,18 @@ class ThreadedDatabase:
         self._pool.shutdown(wait=True)
 
 
+class BoundedDatabase:
+    """`Database` for what has time: at most so many of its units run at once, so that others find a thread."""
+
+    def __init__(self, database: Database, most: int) -> None:
+        self._database, self._room = database, asyncio.Semaphore(most)
+
+    async def run(self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run the work in its turn."""
+        async with self._room:
+            return await self._database.run(work, *args, **kwargs)
+
+
 def _keep_connections() -> None:
     # Connections of requests end with them; those of these threads stay, checked before each unit of work.
     for connection in connections.all():
@@ -79,7 +92,21 @@ def _close_all(meeting: Barrier) -> None:
 
 def _unit(work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     close_old_connections()
+    _trust_the_quiet()
     try:
         return work(*args, **kwargs)
     finally:
         close_old_connections()
+
+
+def _trust_the_quiet() -> None:
+    """Spare connections that nothing has been heard on the question whether they are alive: it is a round trip a unit.
+
+    A server that ends, or that ends the session, closes its side, and then there is something to read.
+    """
+    connection: Any
+    for connection in connections.all(initialized_only=True):
+        if connection.vendor == "postgresql" and connection.connection and not connection.connection.closed:
+            poll = select.poll()
+            poll.register(connection.connection.fileno(), select.POLLIN)
+            connection.health_check_done = not poll.poll(0)

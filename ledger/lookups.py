@@ -35,10 +35,10 @@ class Among(In):
         field = self.lhs.output_field
         # Without the length or the precision of the column: a longer value must not be cut to one that is there.
         kind = field.rel_db_type(connection).partition("(")[0]
-        return f"{lhs} = ANY(%s::{kind}[])", (*parameters, _array(self.rhs))
+        return f"{lhs} = ANY(%s::{kind}[])", (*parameters, array(self.rhs))
 
 
-def _array(values: Collection[Any]) -> Any:
+def array(values: Collection[Any]) -> Any:
     """An array in the words of Postgres: the driver asks about each element what it is."""
     if all(type(value) is int for value in values):
         return "{" + ",".join(map(str, values)) + "}"

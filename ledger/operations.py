@@ -8,6 +8,7 @@ from django.db import transaction
 from ledger.audit import AuditNote
 from ledger.entries import Entry, deposit
 from ledger.models import AuditEntry, CashBalance, LedgerEntry
+from ledger.questions import Question
 from ledger.rows import new_row
 from ledger.sql import insert_rows, upsert_rows
 
@@ -27,8 +28,17 @@ class Cash:
 
 def lock_cash(follower_ids: Iterable[int]) -> dict[int, Cash]:
     """Lock the cash rows of these followers in id order; a follower without a row has none."""
-    rows = CashBalance.objects.select_for_update().filter(follower_id__among=set(follower_ids)).order_by("follower_id")
-    return {row[0]: Cash(row[1], row[2]) for row in rows.values_list("follower_id", "cash_micros", "reserved_micros")}
+    return {row[0]: Cash(row[1], row[2]) for row in _CASH.rows(set(follower_ids))}
+
+
+_CASH = Question(
+    lambda ids: (
+        CashBalance.objects.select_for_update()
+        .filter(follower_id__among=ids)
+        .order_by("follower_id")
+        .values_list("follower_id", "cash_micros", "reserved_micros")
+    )
+)
 
 
 def write_cash(cash: Mapping[int, Cash]) -> None:

@@ -7,6 +7,7 @@ the statement does not cross a socket, takes the ORM's own bulk insert and plain
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, TypeVar
 
@@ -40,6 +41,9 @@ def insert_rows(model: type[M], rows: Sequence[M]) -> None:
     if connection.vendor != "postgresql":
         model._default_manager.bulk_create(rows)
         return
+    if len(rows) == 1:
+        _insert_one(model, rows[0])
+        return
     fields = [
         field
         for field in model._meta.concrete_fields
@@ -61,6 +65,16 @@ def insert_rows(model: type[M], rows: Sequence[M]) -> None:
         row._state.adding = False
 
 
+def _insert_one(model: type[M], row: M) -> None:
+    """One statement in place of the two and the stream of COPY: a signal with one follower bears it alone."""
+    fields = _new_fields(model, row)
+    sql = _insert_sql(model, fields, unique=(), update=(), returning=(model._meta.pk.name,))
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [_as_json(fields, [_values_of(fields)(row)])])
+        row.pk = cursor.fetchone()[0]
+    row._state.adding = False
+
+
 def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], update: Sequence[str]) -> None:
     """Insert rows, or set the `update` columns of those that exist by their `unique` ones; field names.
 
@@ -73,15 +87,9 @@ def upsert_rows(model: type[M], rows: Sequence[M], *, unique: Sequence[str], upd
         model._default_manager.bulk_create(rows, update_conflicts=bool(update), ignore_conflicts=not update, **how)
         return
     fields = _new_fields(model, rows[0])
-    quote = connection.ops.quote_name
-    values_of = attrgetter(*(field.attname for field in fields))
-    sets = ", ".join(f"{quote(_column(model, name))} = excluded.{quote(_column(model, name))}" for name in update)
-    values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
+    sql = _insert_sql(model, fields, unique=tuple(unique), update=tuple(update), returning=())
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{_insert(model, fields)} {values} {_on_conflict(model, unique, sets)}",
-            [_as_json(fields, [values_of(row) for row in rows])],
-        )
+        cursor.execute(sql, [_as_json(fields, list(map(_values_of(fields), rows)))])
 
 
 def insert_missing(model: type[M], rows: Sequence[M], *, unique: str) -> dict[Any, Any]:
@@ -98,15 +106,9 @@ def insert_missing(model: type[M], rows: Sequence[M], *, unique: str) -> dict[An
     if not rows:
         return {}
     fields = _new_fields(model, rows[0])
-    quote = connection.ops.quote_name
-    values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
-    returned = f"{quote(_column(model, unique))}, {quote(str(model._meta.pk.column))}"
-    values_of = attrgetter(*(field.attname for field in fields))
+    sql = _insert_sql(model, fields, unique=(unique,), update=(), returning=(unique, model._meta.pk.name))
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{_insert(model, fields)} {values} {_on_conflict(model, [unique], '')} RETURNING {returned}",
-            [_as_json(fields, [values_of(row) for row in rows])],
-        )
+        cursor.execute(sql, [_as_json(fields, list(map(_values_of(fields), rows)))])
         return dict(cursor.fetchall())
 
 
@@ -161,35 +163,72 @@ def compare_and_set(
 def update_rows(
     model: type[models.Model], *, match: Sequence[str], assign: Sequence[str], rows: Sequence[Sequence[Any]]
 ) -> set[int]:
-    """`compare_and_set` for rows that this transaction has locked already."""
+    """`compare_and_set` for rows that this transaction has locked already, or whose order does not matter."""
     if not rows:
         return set()
-    fields: list[Any] = [model._meta.get_field(name) for name in (*match, *assign)]
-    quote = connection.ops.quote_name
-    columns = [quote(field.column) for field in fields]
-    postgres = connection.vendor == "postgresql"
-    cells = [f"v.c{n}" if postgres else f"v.column{n + 1}" for n in range(len(fields))]
-    split = len(match)
-    sets = ", ".join(f"{column} = {cell}" for column, cell in zip(columns[split:], cells[split:], strict=True))
-    wheres = " AND ".join(f"t.{column} = {cell}" for column, cell in zip(columns[:split], cells[:split], strict=True))
-    source = _recordset(fields) if postgres else f"(VALUES {_lines(fields, len(rows))}) AS v"
-    parameters = [_as_json(fields, rows)] if postgres else _flat(fields, rows)
-    sql = (
-        f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} "  # noqa: S608  (identifiers come from the model)
-        f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
-    )
+    if connection.vendor == "postgresql":
+        fields, sql = _update_sql(model, tuple(match), tuple(assign))
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [_as_json(fields, rows)])
+            return {found[0] for found in cursor.fetchall()}
+    fields = tuple(model._meta.get_field(name) for name in (*match, *assign))
     with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
+        source = f"(VALUES {_lines(fields, len(rows))}) AS v"
+        cells = [f"v.column{n + 1}" for n in range(len(fields))]
+        cursor.execute(_update(model, fields, len(match), source, cells), _flat(fields, rows))
         return {found[0] for found in cursor.fetchall()}
 
 
-def _new_fields(model: type[models.Model], row: models.Model) -> list[Any]:
+@cache
+def _update_sql(
+    model: type[models.Model], match: tuple[str, ...], assign: tuple[str, ...]
+) -> tuple[tuple[Any, ...], str]:
+    fields = tuple(model._meta.get_field(name) for name in (*match, *assign))
+    return fields, _update(model, fields, len(match), _recordset(fields), [f"v.c{n}" for n in range(len(fields))])
+
+
+def _update(model: type[models.Model], fields: Sequence[Any], split: int, source: str, cells: Sequence[str]) -> str:
+    quote = connection.ops.quote_name
+    columns = [quote(field.column) for field in fields]
+    sets = ", ".join(f"{column} = {cell}" for column, cell in zip(columns[split:], cells[split:], strict=True))
+    wheres = " AND ".join(f"t.{column} = {cell}" for column, cell in zip(columns[:split], cells[:split], strict=True))
+    return (
+        f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} "  # noqa: S608  (identifiers come from the model)
+        f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
+    )
+
+
+def _new_fields(model: type[models.Model], row: models.Model) -> tuple[Any, ...]:
     """The columns that a new row says; the rest is the database's."""
-    return [
+    return tuple(
         field
         for field in model._meta.concrete_fields
         if not field.primary_key and not isinstance(getattr(row, field.attname), DatabaseDefault)
-    ]
+    )
+
+
+@cache
+def _values_of(fields: tuple[Any, ...]) -> Callable[[models.Model], Any]:
+    return attrgetter(*(field.attname for field in fields))
+
+
+@cache
+def _insert_sql(
+    model: type[models.Model],
+    fields: tuple[Any, ...],
+    *,
+    unique: tuple[str, ...],
+    update: tuple[str, ...],
+    returning: tuple[str, ...],
+) -> str:
+    """Put together once: that takes as long as the statement itself."""
+    quote = connection.ops.quote_name
+    named = {name: quote(_column(model, name)) for name in (*unique, *update, *returning)}
+    sets = ", ".join(f"{named[name]} = excluded.{named[name]}" for name in update)
+    values = f"SELECT * FROM {_recordset(fields)}"  # noqa: S608  (identifiers come from the model)
+    conflict = _on_conflict(model, unique, sets) if unique else ""
+    returned = f"RETURNING {', '.join(named[name] for name in returning)}" if returning else ""
+    return f"{_insert(model, fields)} {values} {conflict} {returned}"
 
 
 def _allocate_keys(cursor: Any, model: type[M], rows: Sequence[M]) -> None:

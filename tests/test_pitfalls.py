@@ -34,7 +34,7 @@ from copytrading.models import CopyConfig, CopyConfigVersion, ShardLease
 from copytrading.operations.cast import seed_configs
 from copytrading.supervisor import Supervisor
 from guardrails.models import Switch
-from ledger.db import ThreadedDatabase
+from ledger.db import BoundedDatabase, ThreadedDatabase
 from tests.conftest import ROOT
 from tests.factories import FollowerFactory, LeaderFactory
 from tests.test_pipeline import worlds
@@ -341,3 +341,20 @@ def test_a_version_of_a_config_is_written_once() -> None:
     seed_configs([LeaderFactory()], [FollowerFactory()])
     with pytest.raises(IntegrityError), transaction.atomic():
         CopyConfigVersion.objects.create(config=CopyConfig.objects.get(), version=1)
+
+
+# --- what has time -------------------------------------------------------------------------------------
+
+
+@on_database
+def test_what_has_time_leaves_threads_to_what_has_none(database: ThreadedDatabase) -> None:
+    patient, release = BoundedDatabase(database, THREADS - 1), Event()
+
+    async def crowded() -> str:
+        waiting = [asyncio.create_task(patient.run(release.wait, WAIT_S)) for _ in range(2 * THREADS)]
+        urgent = await asyncio.wait_for(database.run(lambda: "urgent"), WAIT_S)
+        release.set()
+        await asyncio.gather(*waiting)
+        return urgent
+
+    assert asyncio.run(crowded()) == "urgent"

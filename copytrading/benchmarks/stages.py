@@ -6,7 +6,7 @@ from dataclasses import dataclass
 STAGES: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "record": {"read and group": ("source", "intake"), "write signals": ("db.record_signals",)},
     "gather": {
-        "open signals": ("db.begin_signals", "db.count_try", "db.drop_signals"),
+        "open signals": ("begin", "db.begin_signals", "db.count_try", "db.drop_signals"),
         "configs": ("configs", "db.leader_ids", "db.configs_after", "db.changes_since", "db.configs_by_id"),
         "facts": ("db._read",),
     },

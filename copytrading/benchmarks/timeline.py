@@ -68,7 +68,7 @@ def travelled(frame_ms: float, stamps: Sequence[Stamp], *, salts: frozenset[int]
     last = max(written, key=written.__getitem__)
     before = [each for each in inside if each.at_ms <= asked[last]]
     recorded = _moments(before, "db.record_signals>")[0]
-    begun = next(at_ms for at_ms in _moments(before, "db.begin_signals>") if at_ms >= recorded)
+    begun = next(at_ms for at_ms in _moments(before, "begin>") if at_ms >= recorded)
     marks = [
         frame_ms,
         recorded,

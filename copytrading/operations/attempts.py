@@ -53,16 +53,16 @@ def begin_signals(
     )
 
 
-def count_try(signals: Sequence[SignalFacts], *, now: datetime, lease: Lease | None = None) -> None:
-    """Count a try of these signals, right before it; young ones are on their first try and are not written.
+def on_a_later_try(signals: Sequence[SignalFacts], *, now: datetime) -> list[int]:
+    """The ids of those whose tries are counted: young ones are on their first."""
+    return [signal.signal_id for signal in signals if signal.detected_at < now - FRESH_FOR]
 
-    Raises LeaseLost.
-    """
-    old = [signal.signal_id for signal in signals if signal.detected_at < now - FRESH_FOR]
-    if old:
-        with transaction.atomic():
-            _fence(lease)
-            Signal.objects.filter(pk__in=old, done_at__isnull=True).update(attempts=F("attempts") + 1)
+
+def count_try(signal_ids: Sequence[int], *, lease: Lease | None = None) -> None:
+    """Count a try of these signals, right before it. Raises LeaseLost."""
+    with transaction.atomic():
+        _fence(lease)
+        Signal.objects.filter(pk__in=signal_ids, done_at__isnull=True).update(attempts=F("attempts") + 1)
 
 
 def drop_signals(signal_ids: Sequence[int], *, reason: Reason, now: datetime, lease: Lease | None = None) -> int:

@@ -1,6 +1,7 @@
 """The leaders' known holdings while a batch of groups is recorded; used inside `record_signals`."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from copytrading.groups import GroupTotal
@@ -8,15 +9,40 @@ from copytrading.holdings import UNKNOWN, Holding, after_action, is_in_reading
 from copytrading.models import Leader, LeaderPosition
 from copytrading.signals import ActionKind
 from execution.models import Market
+from ledger.questions import Question
 from ledger.rows import new_row
 from ledger.sql import upsert_rows
 from ledger.units import Micros
+
+_POSITIONS = Question(
+    lambda leaders, conditions: (
+        LeaderPosition.objects.select_for_update()
+        .filter(leader_id__among=leaders, condition_id__among=conditions)
+        .order_by("leader_id", "id")
+        .values_list("leader_id", "token_id", "condition_id", "size_micros", "known", "read_at")
+    )
+)
+
+
+@dataclass(slots=True)
+class HeardLeader:
+    """A leader as recording sees him, by the model's names."""
+
+    pk: int
+    wallet: str
+    holdings_complete: bool
+    holdings_read_at: datetime | None
+
+    def forget_holdings(self) -> None:
+        """From here on a missing row proves nothing."""
+        self.holdings_complete = False
+        Leader.objects.filter(pk=self.pk).update(holdings_complete=False)
 
 
 class HoldingsBook:
     """Locked LeaderPosition rows of some leaders, changed in memory and written back once."""
 
-    def __init__(self, leaders: Iterable[Leader]) -> None:
+    def __init__(self, leaders: Iterable[HeardLeader]) -> None:
         self._leaders = {leader.pk: leader for leader in leaders}
         self._held: dict[tuple[int, int], Holding] = {}
         self._conditions: dict[tuple[int, int], str] = {}
@@ -24,22 +50,22 @@ class HoldingsBook:
         self._tokens: dict[str, tuple[int, ...]] = {}
         self._changed: set[tuple[int, int]] = set()
 
-    def lock(self, totals: Sequence[GroupTotal], leaders: Mapping[str, Leader]) -> None:
+    def lock(self, totals: Sequence[GroupTotal], leaders: Mapping[str, HeardLeader]) -> None:
         """Lock the rows of every condition that these totals touch, and learn the conditions' tokens."""
         conditions = {total.condition_id for total in totals}
-        rows = LeaderPosition.objects.select_for_update().filter(
-            leader_id__in={leaders[total.wallet].pk for total in totals}, condition_id__among=conditions
-        )
-        columns = ("leader_id", "token_id", "condition_id", "size_micros", "known", "read_at")
-        for leader, token, condition, size, known, read_at in rows.order_by("leader_id", "id").values_list(*columns):
+        rows = _POSITIONS.rows({leaders[total.wallet].pk for total in totals}, conditions)
+        for leader, token, condition, size, known, read_at in rows:
             self._held[leader, token] = Holding(Micros(size), known)
             self._conditions[leader, token] = condition
             self._read_at[leader, token] = read_at
-        markets = Market.objects.filter(condition_id__among=conditions)
+        # Only what names no token moves all of a market's.
+        markets = Market.objects.filter(
+            condition_id__among={total.condition_id for total in totals if total.token_id is None}
+        )
         for condition, *tokens in markets.values_list("condition_id", "first_token_id", "second_token_id"):
             self._tokens[condition] = tuple(token for token in tokens if token is not None)
 
-    def apply(self, leader: Leader, total: GroupTotal, size_micros: int) -> Micros | None:
+    def apply(self, leader: HeardLeader, total: GroupTotal, size_micros: int) -> Micros | None:
         """Move what the action moves; answers the token's known holding before it, None when unknown."""
         if total.kind is ActionKind.CONVERSION:
             self._unlearn(leader, total)
@@ -68,39 +94,37 @@ class HoldingsBook:
         ]
         upsert_rows(LeaderPosition, rows, unique=("leader", "token_id"), update=("size_micros", "known"))
 
-    def _apply_to_condition(self, leader: Leader, total: GroupTotal, size_micros: int) -> None:
+    def _apply_to_condition(self, leader: HeardLeader, total: GroupTotal, size_micros: int) -> None:
         held = [
             token for (owner, token), c in self._conditions.items() if owner == leader.pk and c == total.condition_id
         ]
         tokens = {*self._tokens.get(total.condition_id, ()), *held}
         if total.kind is ActionKind.SPLIT and len(tokens) < 2 and leader.holdings_complete:
-            # Shares of a token we cannot name: from here on a missing row proves nothing.
-            leader.holdings_complete = False
-            leader.save(update_fields=["holdings_complete"])
+            # Shares of a token we cannot name.
+            leader.forget_holdings()
         for token in tokens:
             redeemed = self._holding(leader, token).size_micros
             self._set(leader, token, total, redeemed if total.kind is ActionKind.REDEEM else size_micros)
 
-    def _unlearn(self, leader: Leader, total: GroupTotal) -> None:
+    def _unlearn(self, leader: HeardLeader, total: GroupTotal) -> None:
         """A conversion takes tokens of one market and gives those of others: nothing is known until it is read."""
         if is_in_reading(leader.holdings_read_at, total.traded_at):
             return
         if leader.holdings_complete:
-            leader.holdings_complete = False
-            leader.save(update_fields=["holdings_complete"])
+            leader.forget_holdings()
         LeaderPosition.objects.filter(leader_id=leader.pk, known=True).update(known=False)
         for name in [name for name in self._held if name[0] == leader.pk]:
             self._held[name] = UNKNOWN
 
-    def _read_at_of(self, leader: Leader, token_id: int) -> datetime | None:
+    def _read_at_of(self, leader: HeardLeader, token_id: int) -> datetime | None:
         missing = leader.holdings_read_at if leader.holdings_complete else None
         return self._read_at.get((leader.pk, token_id), missing)
 
-    def _holding(self, leader: Leader, token_id: int) -> Holding:
+    def _holding(self, leader: HeardLeader, token_id: int) -> Holding:
         missing = Holding(Micros(0), known=True) if leader.holdings_complete else UNKNOWN
         return self._held.get((leader.pk, token_id), missing)
 
-    def _set(self, leader: Leader, token_id: int, total: GroupTotal, size_micros: int) -> None:
+    def _set(self, leader: HeardLeader, token_id: int, total: GroupTotal, size_micros: int) -> None:
         name = (leader.pk, token_id)
         before, read_at = self._holding(leader, token_id), self._read_at_of(leader, token_id)
         told = is_in_reading(read_at, total.traded_at)

@@ -17,6 +17,7 @@ from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
 from copytrading.models import ShardLease, ShardStandby
+from ledger.questions import Question
 from ledger.sql import database_now
 
 FORGET_AFTER = timedelta(hours=1)
@@ -89,8 +90,15 @@ def hold(lease: Lease) -> None:
 
     While the row is locked nobody can take the shard over, so what this transaction writes is fenced.
     """
-    if not _ours(lease).select_for_update().values_list("id", flat=True):
+    if not _HELD.rows(lease.shard, lease.of, lease.holder, lease.term):
         raise LeaseLost(f"shard {lease.shard}/{lease.of}: term {lease.term} was taken over")
+
+
+_HELD = Question(
+    lambda shard, of, holder, term: (
+        ShardLease.objects.filter(shard=shard, of=of, holder=holder, term=term).select_for_update().values_list("id")
+    )
+)
 
 
 def stand_by(*, shard: int, of: int, holder: str, since: datetime) -> None:

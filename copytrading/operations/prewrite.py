@@ -19,7 +19,8 @@ from copytrading.operations.leases import Lease, hold
 from copytrading.states import Status
 from execution.orders import OrderPlan
 from guardrails.operations import record_events
-from ledger.sql import insert_rows
+from ledger.questions import Question
+from ledger.sql import insert_rows, update_rows
 
 LOST_RACES_MAX = 20
 """Each try loses at least one follower to another writer; more means that something else is wrong."""
@@ -97,7 +98,7 @@ def _write(batch: Prewrite) -> Written:
     with costs.measure("prewrite.funds"):
         funds.carry_all(rows, batch.decisions)
         funds.save()
-    Signal.objects.filter(pk__among=set(batch.done_signals), done_at__isnull=True).update(done_at=batch.now)
+    update_rows(Signal, match=("id",), assign=("done_at",), rows=[(each, batch.now) for each in batch.done_signals])
     with costs.measure("prewrite.events"):
         record_events(
             (
@@ -122,4 +123,7 @@ def _undecided(decisions: Sequence[Decision]) -> list[Decision]:
 
 def decided_pairs(signal_ids: Sequence[int]) -> set[tuple[int, int]]:
     """(config, signal) of every copy that exists for these signals."""
-    return set(CopyTrade.objects.filter(signal_id__among=set(signal_ids)).values_list("config_id", "signal_id"))
+    return set(_DECIDED.rows(set(signal_ids)))
+
+
+_DECIDED = Question(lambda ids: CopyTrade.objects.filter(signal_id__among=ids).values_list("config_id", "signal_id"))

@@ -14,12 +14,13 @@ from django.db import transaction
 from copytrading.decide import SignalFacts
 from copytrading.groups import ActedTotals, GroupTotal, Increase, Overcount, increase
 from copytrading.models import Leader, Signal, SignalGroup, SignalSourceTotal
-from copytrading.operations.holdings import HoldingsBook
+from copytrading.operations.holdings import HeardLeader, HoldingsBook
 from copytrading.queries import signal_facts
 from copytrading.signals import ActionKind, GroupKey
 from execution.operations import learn_markets
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
+from ledger.questions import Question
 from ledger.rows import new_row
 from ledger.sql import insert_missing, insert_rows, update_rows, upsert_rows
 from ledger.units import Micros
@@ -54,7 +55,8 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
     Running it again with the same totals changes nothing. Returns the signals that this call has written.
     """
     with transaction.atomic():
-        leaders = {row.wallet: row for row in Leader.objects.filter(wallet__in={total.wallet for total in totals})}
+        heard = _LEADERS.rows({total.wallet for total in totals})
+        leaders = {row.wallet: row for row in (HeardLeader(*each) for each in heard)}
         known = [total for total in totals if total.wallet in leaders]
         keys = {total.key: digest_of(total.key) for total in known}
         learn_markets(known)
@@ -86,6 +88,13 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
     )
 
 
+_LEADERS = Question(
+    lambda wallets: Leader.objects.filter(wallet__among=wallets).values_list(
+        "pk", "wallet", "holdings_complete", "holdings_read_at"
+    )
+)
+
+
 @dataclass(slots=True)
 class _Group:
     """A locked group as far as recording changes it."""
@@ -113,7 +122,7 @@ class _Raised:
 
 
 def _lock_groups(
-    totals: Sequence[GroupTotal], leaders: Mapping[str, Leader], *, keys: Mapping[GroupKey, str]
+    totals: Sequence[GroupTotal], leaders: Mapping[str, HeardLeader], *, keys: Mapping[GroupKey, str]
 ) -> dict[str, _Group]:
     first = {keys[total.key]: total for total in reversed(totals)}
     new = [
@@ -133,16 +142,19 @@ def _lock_groups(
     # No models, and nothing is read that was just written: a signal with one follower bears all of this alone.
     made = insert_missing(SignalGroup, new, unique="key")
     found = {row.key: _Group(made[row.key], row.key, row.leader_id, new=True) for row in new if row.key in made}
-    rows = SignalGroup.objects.select_for_update().filter(key__among=first.keys() - made.keys()).order_by("key")
-    return found | {row[1]: _Group(*row) for row in rows.values_list(*_GROUP)}
+    return found | {row[1]: _Group(*row) for row in _GROUPS.rows(first.keys() - made.keys())}
+
+
+_GROUPS = Question(
+    lambda keys: SignalGroup.objects.select_for_update().filter(key__among=keys).order_by("key").values_list(*_GROUP)
+)
 
 
 def _raise_totals(
     totals: Iterable[GroupTotal], groups: Mapping[str, _Group], *, keys: Mapping[GroupKey, str]
 ) -> _Raised:
     ids = {group.group_id for group in groups.values() if not group.new}
-    known = SignalSourceTotal.objects.filter(group_id__among=ids).values_list("group_id", "source", "size_micros")
-    stored = {(group, source): size for group, source, size in known}
+    stored = {(group, source): size for group, source, size in _TOTALS.rows(ids)}
     changed: dict[tuple[int, str], GroupTotal] = {}
     for total in totals:
         name = (groups[keys[total.key]].group_id, total.source)
@@ -163,6 +175,13 @@ def _raise_totals(
     return _Raised(frozenset(changed), truth)
 
 
+_TOTALS = Question(
+    lambda groups: SignalSourceTotal.objects.filter(group_id__among=groups).values_list(
+        "group_id", "source", "size_micros"
+    )
+)
+
+
 def _acted(group: _Group) -> ActedTotals:
     return ActedTotals(size_micros=Micros(group.acted_size_micros), notional_micros=Micros(group.acted_notional_micros))
 
@@ -175,7 +194,7 @@ def _empties(total: GroupTotal, group: _Group) -> bool:
 def _act(
     total: GroupTotal,
     group: _Group,
-    leader: Leader,
+    leader: HeardLeader,
     *,
     holdings: HoldingsBook,
     news: Increase | None,

@@ -17,7 +17,7 @@ SECONDS_MAX = 110
 NAMES = [name for name, _means in STAGES]
 
 WAY = (
-    *(("db.record_signals>", 3, 0), ("db.record_signals<", 5, 0), ("db.begin_signals>", 6, 0), ("decide>", 9, 0)),
+    *(("db.record_signals>", 3, 0), ("db.record_signals<", 5, 0), ("begin>", 6, 0), ("decide>", 9, 0)),
     *(("plan<", 10, 0), ("db.prewrite>", 11, 0), ("db.prewrite<", 13, 0), ("asked", 14, 71), ("written", 15, 71)),
     *(("asked", 16, 72), ("written", 18, 72), ("answered", 20, 71), ("answered", 21, 72)),
 )

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from copytrading.models import ShardLease, Signal
-from copytrading.operations.attempts import begin_signals, count_try, drop_signals
+from copytrading.operations.attempts import begin_signals, count_try, drop_signals, on_a_later_try
 from copytrading.operations.leases import Lease, LeaseLost, acquire
 from copytrading.queries import open_signals
 from guardrails.intents import Reason
@@ -24,7 +24,7 @@ def _bury(pk: int, lease: Lease) -> None:
 
 
 def _count(pk: int, lease: Lease) -> None:
-    count_try([each.facts for each in open_signals([pk])], now=LATER, lease=lease)
+    count_try(on_a_later_try([each.facts for each in open_signals([pk])], now=LATER), lease=lease)
 
 
 def _drop(pk: int, lease: Lease) -> None:

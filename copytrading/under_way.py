@@ -1,0 +1,65 @@
+"""What followers have open on the venue, or waiting for it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from copytrading.models import CopyTrade
+from copytrading.states import ON_THE_VENUE, Status
+from guardrails.intents import Reason
+from ledger.questions import Question
+from ledger.units import Side
+
+_UNSETTLED = (Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnderWay:
+    """Copies by their ids.
+
+    `buys` by (follower, token): purchases that are not settled. `queued` by follower: copies that wait for the limit on
+    orders, oldest first.
+    """
+
+    buys: Mapping[tuple[int, int], frozenset[int]] = field(default_factory=dict)
+    queued: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+
+    def without(self, trade_ids: Collection[int]) -> "UnderWay":
+        """The same, these copies left out."""
+        if not trade_ids:
+            return self
+        buys = {key: left for key, found in self.buys.items() if (left := found - frozenset(trade_ids))}
+        waiting = ((key, tuple(pk for pk in found if pk not in trade_ids)) for key, found in self.queued.items())
+        return UnderWay(buys=buys, queued={key: found for key, found in waiting if found})
+
+
+NOTHING_UNDER_WAY = UnderWay()
+
+
+def under_way(follower_ids: Collection[int]) -> UnderWay:
+    """What these followers have open or waiting, one query; no id, no query."""
+    buys: dict[tuple[int, int], set[int]] = {}
+    queued: dict[int, list[int]] = {}
+    for pk, follower, token, side, status, reasons in _OPEN.rows(set(follower_ids)):
+        if side == Side.BUY.value:
+            buys.setdefault((follower, token), set()).add(pk)
+        if status == Status.READY and _waits_for_the_limit(reasons):
+            queued.setdefault(follower, []).append(pk)
+    return UnderWay(
+        buys={key: frozenset(found) for key, found in buys.items()},
+        queued={key: tuple(found) for key, found in queued.items()},
+    )
+
+
+_OPEN = Question(
+    lambda followers: (
+        CopyTrade.objects.filter(
+            follower_id__among=followers, status__in=[each.value for each in _UNSETTLED], mode=ON_THE_VENUE
+        )
+        .order_by("pk")
+        .values_list("pk", "follower_id", "token_id", "side", "status", "reasons")
+    )
+)
+
+
+def _waits_for_the_limit(reasons: Sequence[Mapping[str, object]]) -> bool:
+    return any(each.get("reason") == Reason.RATE_LIMITED.value for each in reasons)
