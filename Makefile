@@ -65,7 +65,7 @@ demo: venv ## Run the demo: SQLite, a small cast, dashboard and supervisor (Ctrl
 
 # Each worker has a Postgres and a Redis of its own. More workers than cores would fail what measures time.
 WORKERS ?= 2
-ON_CORES := -n $(WORKERS) --dist loadfile
+ON_CORES := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: dev-venv ## Install what is missing, lint, and run the whole suite
 	@$(PY) -m tests.ensure_binaries

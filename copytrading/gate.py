@@ -35,7 +35,7 @@ class Gate:
         self._database, self._clock, self._lease, self._breakers = database, clock, lease, breakers
         self._switches = Switches()
         self._read_ms: float | None = None
-        self._not_before_ms = 0.0
+        self._batch = self._read_for = 0
         self._reading = SharedRun(self._read, name="gate")
 
     async def check(self, intent: TradeIntent, *, trade_id: int, mode: str, written_ms: float) -> Stop | None:
@@ -72,19 +72,19 @@ class Gate:
             await self._reading.join()
 
     async def _read(self) -> None:
-        asked_ms = self._clock.monotonic_ms()
+        asked_ms, batch = self._clock.monotonic_ms(), self._batch
         self._switches = await self._database.run(switches)
-        self._read_ms = asked_ms
+        self._read_ms, self._read_for = asked_ms, batch
 
     def _is_fresh(self) -> bool:
         read_ms = self._read_ms
-        if read_ms is None or read_ms < self._not_before_ms:
+        if read_ms is None or self._read_for != self._batch:
             return False
         return self._clock.monotonic_ms() - read_ms <= SWITCHES_AGE_MS_MAX
 
     def forget(self) -> None:
         """Read the switches anew for the next order: called once for each batch."""
-        self._not_before_ms = self._clock.monotonic_ms()
+        self._batch += 1
 
 
 def _stopped_by(refusals: tuple[Refusal, ...]) -> Refusal:

@@ -191,6 +191,7 @@ class Pipeline:
             await self._drop(batch.without_followers)
         if not batch.signals:
             return True
+        steps.sender.expect({config.mode for _signal, config in batch.pairs})
         lease, now = steps.lease.held(), self._doors.clock.now()
         if again := on_a_later_try(begun, now=now):
             await self._doors.database.run(count_try, again, lease=lease)

@@ -55,17 +55,23 @@ FRESH_FOR_S = 60
 """What the venue did not take is sent again for so long after the leader's trade, unless the settings say otherwise."""
 
 
+def _nothing() -> None:
+    return
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where the orders of one mode go, and who signs them.
 
     `at_once`: so many may be with the venue at the same time, no more than it has connections for, so that the waiting
-    for one is done before the last look at pauses and breakers. None: as many as there are.
+    for one is done before the last look at pauses and breakers. None: as many as there are. `expect` is told that
+    orders are being prepared, so that what is asked before they leave is asked meanwhile.
     """
 
     venue: Venue
     sign: Sign
     at_once: int | None = None
+    expect: Callable[[], object] = _nothing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +155,12 @@ class Sender:
     def close(self) -> None:
         """Let nothing more leave. What the venue did not take until now fails; what was not tried is for rescue."""
         self._closing.set()
+
+    def expect(self, modes: Iterable[str]) -> None:
+        """Orders of these modes are being prepared."""
+        for mode in modes:
+            if mode in self._doors.routes:
+                self._doors.routes[mode].expect()
 
     def start(self, reserved: Sequence[Reserved], *, written_ms: float) -> None:
         """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""

@@ -16,7 +16,7 @@ from copytrading.tracking.audit import Audit, AuditDoors
 from copytrading.tracking.user_streams import StreamDoors, StreamSettings, UserStreams
 from copytrading.wiring import EngineDoors, ExchangeDoors, build_shared_stores, what_has_time
 from copytrading.wiring_accounts import AccountDoors, Accounts, build_accounts, build_client, ensure_trader
-from copytrading.wiring_signer import build_signer, build_vault, needed_secrets, refuse_lost_keys
+from copytrading.wiring_signer import build_signer, build_vault, expect_of, needed_secrets, refuse_lost_keys
 from execution.clob.client import BODY_MAX, ClobClient
 from execution.clob.market_fees import StoredFees
 from execution.clob.rates import OrderRates, RateSettings
@@ -148,12 +148,18 @@ def build_exchange(
         if shared is not None:
             await shared.close()
 
+    def expect() -> None:
+        rates.expect()
+        expect_of(signer)
+
     async def sign(plan: OrderPlan) -> bytes:
         return await signer.sign_order(plan, key=plan.key)
 
     return Exchange(
         doors=ExchangeDoors(
-            route=Route(venue=venue, sign=sign, at_once=orders_at_once()), funds=accounts.funds, rates=rates
+            route=Route(venue=venue, sign=sign, at_once=orders_at_once(), expect=expect),
+            funds=accounts.funds,
+            rates=rates,
         ),
         client=client,
         venue=venue,

@@ -37,6 +37,12 @@ def build_signer(database: Database, clock: Clock) -> Signer:
     return build_local_signer(database, clock)
 
 
+def expect_of(signer: Signer) -> None:
+    """Tell a signer in this process that orders are being prepared; one behind a socket looks by itself."""
+    if isinstance(signer, LocalKeySigner):
+        signer.expect()
+
+
 def build_local_signer(database: Database, clock: Clock) -> LocalKeySigner:
     """A signer with the keys in this process. Raises ImproperlyConfigured."""
     leave_no_core()

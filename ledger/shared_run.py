@@ -17,15 +17,20 @@ class SharedRun:
         self.waiting = 0
         """How many wait for the end of a run now."""
 
-    async def join(self) -> None:
-        """Return when the run under way, or one begun now, has ended. Raises what it raised."""
+    def begin(self) -> "asyncio.Task[None]":
+        """The run under way, or one begun now, for those who will join it; what it raises is theirs."""
         if self._running is None:
             self._running = asyncio.create_task(self._work(), name=self._name)
             self._running.add_done_callback(self._ended)
+        return self._running
+
+    async def join(self) -> None:
+        """Return when the run under way, or one begun now, has ended. Raises what it raised."""
+        running = self.begin()
         self.waiting += 1
         try:
             # Whoever gives up does not end it for the others.
-            await asyncio.shield(self._running)
+            await asyncio.shield(running)
         finally:
             self.waiting -= 1
 

@@ -74,12 +74,20 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.import_plugin(plugin)
 
 
-ONCE = {"test_verify.py", "test_verify_live.py", "test_benchmark.py", "test_runsigner.py", "test_soak.py"}
+ONCE = {
+    *("test_verify.py", "test_verify_live.py", "test_verify_orders.py", "test_verify_prices.py"),
+    *("test_benchmark.py", "test_benchmark_orders.py", "test_runsigner.py", "test_soak.py"),
+}
 """Commands that run other processes for minutes; on SQLite they would only repeat what Postgres showed."""
+
+
+LONG = {"commands", "dashboard", "database", "hearing"}
+"""Folders whose files take longest: begun first, so that no core waits for another's last file."""
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On SQLite only what uses a database runs again, and of that not what is about Postgres or the browser."""
+    items.sort(key=lambda item: item.path.parent.name not in LONG)
     if not _on_sqlite(config):
         return
     uses = [item for item in items if _uses_database(item) and item.path.name not in ONCE]

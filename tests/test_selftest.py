@@ -120,8 +120,12 @@ def test_database_that_fails_at_any_step_fails_the_test_and_leaves_nothing() -> 
 def test_interrupt_leaves_nothing() -> None:
     venue = ScriptedVenue()
     venue.on_submit = lambda _plan: os.kill(os.getpid(), signal.SIGINT)
-    with pytest.raises(KeyboardInterrupt):
-        run_selftest(doors(venue=venue))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a terminal's
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_selftest(doors(venue=venue))
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.mark.postgres

@@ -117,6 +117,11 @@ class OrderRates:
                 bucket.give_back()
         return wait
 
+    def expect(self) -> None:
+        """Orders are being prepared: take the first ones of the shared counters meanwhile."""
+        if self._store_up and not self._has_granted() and self._full_until_ms <= self._clock.monotonic_ms():
+            self._asking.begin()
+
     def hold(self, seconds: float, why: HoldUp = HoldUp.UNAVAILABLE) -> None:
         """Post nothing at all for so long: the venue restarts, or asked to be left alone. Then one tries first."""
         self._pause.begin(seconds, why)
@@ -226,10 +231,13 @@ class OrderRates:
         return taken <= max(1, rate * self._settings.share_percent // PERCENT)
 
     def _take_granted(self) -> bool:
-        if self._granted <= 0 or self._clock.monotonic_ms() >= self._granted_until_ms:
+        if not self._has_granted():
             return False
         self._granted -= 1
         return True
+
+    def _has_granted(self) -> bool:
+        return self._granted > 0 and self._clock.monotonic_ms() < self._granted_until_ms
 
     async def _ask_store(self, grant: int) -> int:
         assert self._counters is not None

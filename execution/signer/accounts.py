@@ -31,6 +31,11 @@ class AccountPolicies:
             await self._reading.join()
         return self._policy
 
+    def expect(self) -> None:
+        """Read ahead: orders are being prepared."""
+        if not self._is_fresh():
+            self._reading.begin()
+
     def _is_fresh(self) -> bool:
         return self._read_ms is not None and self._clock.monotonic_ms() - self._read_ms < FRESH_MS
 

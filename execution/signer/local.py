@@ -25,12 +25,20 @@ class PolicySource(Protocol):
         """Raises SignerRefused when it cannot be known."""
         ...
 
+    def expect(self) -> None:
+        """Orders are being prepared: somebody will ask in a moment."""
+        ...
+
 
 class LocalKeySigner:
     """`ports.Signer` with keys in this process. One account's trouble is that account's: others go on."""
 
     def __init__(self, keys: KeyRing, policy: PolicySource, clock: Clock) -> None:
         self._keys, self._policy, self._clock = keys, policy, clock
+
+    def expect(self) -> None:
+        """Orders are being prepared: look at the accounts meanwhile."""
+        self._policy.expect()
 
     async def sign_order(self, plan: OrderPlan, *, key: str) -> bytes:
         """The signature to send, wrapped as the account needs. Raises SignerRefused with a sentence."""

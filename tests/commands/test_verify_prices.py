@@ -41,6 +41,7 @@ LiveBooks.without_book = fresh
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("check", "sabotage", "failing"),
     [

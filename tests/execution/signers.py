@@ -112,6 +112,9 @@ class Fixed:
     def __init__(self, now: SigningPolicy) -> None:
         self.now = now
 
+    def expect(self) -> None:
+        pass
+
     async def policy(self) -> SigningPolicy:
         return self.now
 

@@ -258,6 +258,17 @@ async def test_accounts_are_read_at_most_once_a_second_however_many_ask() -> Non
 
 
 @pytest.mark.django_db
+async def test_accounts_are_read_ahead_of_orders_that_are_expected() -> None:
+    clock, database = VirtualClock(), Counted()
+    source = AccountPolicies(database, clock, terms=policy(accounts={}))
+    signer = LocalKeySigner(Ring(), source, clock)
+    for _order in range(2):
+        signer.expect()
+        await source.policy()
+    assert database.asked == 1
+
+
+@pytest.mark.django_db
 async def test_a_stopped_account_is_refused_a_second_later() -> None:
     clock = VirtualClock()
     row = await InlineDatabase().run(lambda: account(FollowerFactory(name="Fay", wallet=FAY)))

@@ -57,3 +57,13 @@ async def test_whoever_gives_up_does_not_end_it_for_the_others() -> None:
     work.may_end.set()
     await second
     assert (first.cancelled() or first.cancelling(), work.begun) == (1, 1)
+
+
+async def test_one_that_was_begun_ahead_is_joined() -> None:
+    work = Work()
+    run = SharedRun(work, name="test")
+    run.begin()
+    (waiting,) = await joined(run, 1)
+    work.may_end.set()
+    await waiting
+    assert work.begun == 1

@@ -212,6 +212,18 @@ async def test_what_the_store_refuses_is_asked_for_once_and_uses_up_nothing_long
     assert own.peek_ms(FRED) > 0  # whoever decides knows it before anything is written
 
 
+async def test_orders_that_are_expected_find_their_grants_there() -> None:
+    clock = VirtualClock()
+    counters = CountedCounters(clock)
+    own = rates(clock, counters=counters)
+    own.expect()
+    await asyncio.sleep(0)
+    asked = counters.questions
+    assert asked > 0
+    own.expect()
+    assert (await own.wait_ms(FAY), counters.questions) == (0, asked)
+
+
 async def test_shards_that_share_a_store_share_a_signer() -> None:
     clock = VirtualClock()
     counters = CountedCounters(clock)
