@@ -67,8 +67,13 @@ class Gate:
         return None
 
     async def _refresh(self) -> None:
-        # One question for all orders that ask at the same moment.
-        while not self._is_fresh():
+        wanted = self._batch
+        if self._is_fresh(wanted):
+            return
+        # One question for all orders that ask at the same moment. One that was begun for an earlier batch says nothing
+        # of this one; how long the answer takes does not matter, for the next would be no younger.
+        await self._reading.join()
+        if self._read_for < wanted:
             await self._reading.join()
 
     async def _read(self) -> None:
@@ -76,11 +81,10 @@ class Gate:
         self._switches = await self._database.run(switches)
         self._read_ms, self._read_for = asked_ms, batch
 
-    def _is_fresh(self) -> bool:
-        read_ms = self._read_ms
-        if read_ms is None or self._read_for != self._batch:
+    def _is_fresh(self, batch: int) -> bool:
+        if self._read_ms is None or self._read_for < batch:
             return False
-        return self._clock.monotonic_ms() - read_ms <= SWITCHES_AGE_MS_MAX
+        return self._clock.monotonic_ms() - self._read_ms <= SWITCHES_AGE_MS_MAX
 
     def forget(self) -> None:
         """Read the switches anew for the next order: called once for each batch."""

@@ -27,7 +27,7 @@ class AccountPolicies:
 
     async def policy(self) -> SigningPolicy:
         """Raises SignerRefused when the accounts cannot be read: what is not known is not signed."""
-        while not self._is_fresh():
+        if not self._is_fresh():
             await self._reading.join()
         return self._policy
 
