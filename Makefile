@@ -63,8 +63,8 @@ node: ## Install what the local chain and the contracts need (Node 20 or later)
 demo: venv ## Run the demo: SQLite, a small cast, dashboard and supervisor (Ctrl-C stops it)
 	@$(PY) manage.py demo
 
-# Each worker has a Postgres and a Redis of its own. Two cores carry three: a third of the time goes into waiting.
-WORKERS ?= 3
+# Each worker has a Postgres and a Redis of its own. More workers than cores would fail what measures time.
+WORKERS ?= 2
 ON_CORES := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test: dev-venv ## Install what is missing, lint, and run the whole suite

@@ -28,8 +28,9 @@ from tests.factories import CopyTradeFactory, columns_of
 
 SECONDS_MAX = 200
 
-ON_THE_SANDBOX = {"dual-supervisor", "cursor-recovery"}
-"""Real processes that are killed and frozen amid a stream: minutes, and bounds that a loaded machine passes."""
+ON_THE_SANDBOX = {"dual-supervisor", "cursor-recovery", "quote-cache", "price-fallback"}
+"""Real processes that are killed amid a stream, books by the real clock: minutes, and bounds that a loaded machine
+passes."""
 
 # What an operator may have set; none of it may change what a check finds.
 HOSTILE = {

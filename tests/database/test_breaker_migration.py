@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
+
+import psycopg
+import pytest
 
 from tests.conftest import ROOT
 
@@ -48,8 +50,12 @@ def migrated(url: str) -> list[list[object]]:
     return found
 
 
-def test_rows_for_everybody_and_of_followers_keep_their_meaning(tmp_path: Path) -> None:
-    assert migrated(f"sqlite:///{tmp_path}/old.sqlite3") == [
+@pytest.mark.postgres
+def test_rows_for_everybody_and_of_followers_keep_their_meaning(postgres_url: str) -> None:
+    server = postgres_url.rpartition("/")[0]
+    with psycopg.connect(f"{server}/postgres", autocommit=True) as client:
+        client.execute("CREATE DATABASE breakers")
+    assert migrated(f"{server}/breakers") == [
         ["FAILURE_RATE", "GLOBAL", "", "OPEN", 9, True, 3],
         ["UNKNOWN_RATE", "GLOBAL", "", "CLOSED", 0, False, 0],
         ["CONSECUTIVE_LOSSES", "FOLLOWER", "7", "OPEN", 0, True, 1],
