@@ -12,8 +12,9 @@ from decimal import Context, Decimal
 from copytrading.signals import ActionKind, GroupKey, LeaderAction, group_key
 from ledger.units import MAX_MICROS, ONE, Micros, Side, decimal_from_micros, micros_from_decimal
 
-GROUPS_MAX = 20_000
-"""Groups one tally remembers: five minutes of the whole unfiltered stream at its recorded 60 rows a second."""
+GROUPS_MAX = 2_000
+"""Groups one tally remembers, about a kilobyte each: half a minute of the whole unfiltered stream at its recorded 60
+rows a second, minutes of the followed wallets. The rows of a transaction come within seconds."""
 
 REPEATED_BLOCK = 100
 """So many consecutive equal rows are a page served twice; fewer may well be separate fills (example 9)."""

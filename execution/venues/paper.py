@@ -40,7 +40,7 @@ class PaperConfig:
     reject_bps: int = 0
     lost_answer_bps: int = 0
     lost_request_bps: int = 0
-    orders_max: int = 20_000
+    orders_max: int = 5_000
     books_max: int = 10_000
 
     def __post_init__(self) -> None:
