@@ -1,14 +1,17 @@
 """What is left of books while many orders are planned on them: a hundred followers share a level. Pure."""
 
-from collections import OrderedDict
 from dataclasses import dataclass, replace
 
 from copytrading.states import ON_THE_VENUE
 from execution.books import Book, Level, consume
+from ledger.recent import Recent
 from ledger.units import Micros, Side
 
 BOOKS_MAX = 2_048
 """Sides of books remembered, some 2 kB each; of pretend money a book is another one with its next change."""
+
+KEPT_MS = 60_000
+"""A side of which nothing was taken for so long is not remembered: whatever was on its way has arrived."""
 
 CARRIED_MS = 3_000
 """So long after it was planned an order may still be on its way to the book: it is signed, sent, matched, and the
@@ -45,7 +48,7 @@ class DepthLeft:
     """
 
     def __init__(self) -> None:
-        self._sides: OrderedDict[tuple[str, int, str, Side], _Side] = OrderedDict()
+        self._sides: Recent[tuple[str, int, str, Side], _Side] = Recent(bound=BOOKS_MAX, kept_ms=KEPT_MS)
 
     def of(self, mode: str, book: Book | None, *, side: Side, now_ms: float) -> tuple[Level, ...]:
         """The levels that an order of this side would meet, best first; `now_ms` of the monotonic clock."""
@@ -59,15 +62,13 @@ class DepthLeft:
     def take(self, mode: str, book: Book, *, side: Side, size_micros: int, now_ms: float) -> None:
         """So much of the best levels is an order's now."""
         key = _key(mode, book, side)
-        known = self._sides.setdefault(key, _Side(book.version, book.side_against(side), {}))
+        known = self._sides.get(key) or _Side(book.version, book.side_against(side), {})
         known = self._renewed(known, book, side, now_ms)
         for level, micros in _taken_of(known.levels, size_micros):
             before = known.taken.get(level.price_micros, _Taken(0, int(level.size_micros), now_ms))
             known.taken[level.price_micros] = replace(before, micros=before.micros + micros, at_ms=now_ms)
         known.levels = consume(known.levels, size_micros)
-        self._sides.move_to_end(key)
-        if len(self._sides) > BOOKS_MAX:
-            self._sides.popitem(last=False)
+        self._sides.put(key, known, now_ms=now_ms)
 
     def _renewed(self, known: _Side, book: Book, side: Side, now_ms: float) -> _Side:
         """The same side at the book's version: each level less what it will lose, as far as it has not lost it yet."""

@@ -14,7 +14,10 @@ from typing import NamedTuple
 from guardrails.intents import Reason, Refusal, Unit
 
 CACHED_MAX = 65_536
-"""Windows, bounds and masks remembered: far above the followers, leaders and markets at work within an hour."""
+"""Bounds and masks remembered: far above the followers, leaders and markets at work within an hour."""
+
+MOMENTS_CACHED_MAX = 1_024
+"""Moments whose window is remembered: a batch asks about one of them for each of its copies."""
 
 
 class BudgetScope(StrEnum):
@@ -85,7 +88,7 @@ _BITS = {
 NOTHING_SPENT = Spent()
 
 
-@lru_cache(maxsize=CACHED_MAX)
+@lru_cache(maxsize=MOMENTS_CACHED_MAX)
 def window_start(period: Period, now: datetime) -> datetime:
     """The start of the window that holds `now` (aware, UTC)."""
     hour = now.replace(minute=0, second=0, microsecond=0)

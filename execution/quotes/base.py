@@ -9,6 +9,9 @@ from execution.ports import Quote, QuoteSource
 TOKENS_MAX = 10_000
 """Tokens whose newest book is kept; the one not renewed for longest goes first."""
 
+VERSIONS_MAX, VERSIONS_KEPT_MS = 2_048, 60_000
+"""Books made for one trade that are kept for the orders priced on them, which meet them within seconds: 3 kB each."""
+
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 

@@ -5,12 +5,10 @@ from collections.abc import Callable
 
 from execution.books import Book, BookShape, book_around
 from execution.ports import Quote
-from execution.quotes.base import TOKENS_MAX, remember
+from execution.quotes.base import TOKENS_MAX, VERSIONS_KEPT_MS, VERSIONS_MAX, remember
 from ledger.clock import Clock
+from ledger.recent import Recent
 from ledger.units import Micros
-
-VERSIONS_MAX = 2_048
-"""Books made around a leader's price that are kept for the orders priced on them: some 2 kB each, for seconds."""
 
 
 class AroundLeader:
@@ -26,7 +24,7 @@ class AroundLeader:
         self._shape = shape
         self._made = 0
         self._newest: OrderedDict[int, Quote] = OrderedDict()
-        self._by_version: OrderedDict[str, Quote] = OrderedDict()
+        self._by_version: Recent[str, Quote] = Recent(bound=VERSIONS_MAX, kept_ms=VERSIONS_KEPT_MS)
 
     async def quote(self, token_id: int, *, around_micros: Micros) -> Quote | None:
         """A new book around the price, remembered for `last`."""
@@ -40,7 +38,7 @@ class AroundLeader:
         )
         quote = Quote(book=book, source="around-leader", as_of=self._clock.now())
         remember(self._newest, token_id, quote, bound=TOKENS_MAX)
-        remember(self._by_version, book.version, quote, bound=VERSIONS_MAX)
+        self._by_version.put(book.version, quote, now_ms=self._clock.monotonic_ms())
         return quote
 
     def last(self, token_id: int, *, version: str = "") -> Quote | None:

@@ -20,7 +20,9 @@ from execution.ports import (
 )
 from execution.preflight import MarketTerms, market_refusal, size_refusal
 from execution.quotes import KnownQuotes, remember
+from execution.quotes.base import VERSIONS_KEPT_MS
 from ledger.clock import Clock, Randomness
+from ledger.recent import Recent
 from ledger.units import BPS, Micros, Side
 
 SIGNATURE_BYTES_MIN = 65
@@ -32,7 +34,8 @@ class PaperConfig:
 
     `latency_ms` and up to `jitter_ms` more pass half before and half after the order meets the book.
     `lost_answer_bps`: the order is executed, its sender learns nothing. `lost_request_bps`: it never arrives.
-    `orders_max` orders are remembered for `look_up`, and what is left of `books_max` sides of books.
+    `orders_max` orders are remembered for `look_up`, and what is left of `books_max` sides of books for `books_kept_ms`
+    after the last order there.
     """
 
     latency_ms: int = 60
@@ -42,6 +45,7 @@ class PaperConfig:
     lost_request_bps: int = 0
     orders_max: int = 5_000
     books_max: int = 10_000
+    books_kept_ms: int = VERSIONS_KEPT_MS
 
     def __post_init__(self) -> None:
         shares = (self.reject_bps, self.lost_answer_bps, self.lost_request_bps)
@@ -73,7 +77,9 @@ class PaperVenue:
         self._doors = doors
         self._config = config
         self._orders: OrderedDict[str, Filled | Rejected] = OrderedDict()
-        self._left: OrderedDict[tuple[int, str, Side], tuple[Level, ...]] = OrderedDict()
+        self._left: Recent[tuple[int, str, Side], tuple[Level, ...]] = Recent(
+            bound=config.books_max, kept_ms=config.books_kept_ms
+        )
 
     async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int = 0) -> Outcome:  # noqa: ARG002
         """Execute once by order hash. The same hash again ("Duplicated") gets the same answer."""
@@ -147,11 +153,13 @@ class PaperVenue:
         if book is None:
             return Rejected(reason=RejectReason.NO_FILL, detail="There is no book for the token.")
         key = (plan.token_id, book.version, plan.side)
-        levels = self._left.get(key, book.side_against(plan.side))
+        before = self._left.get(key)
+        levels = book.side_against(plan.side) if before is None else before
         found = match(levels, plan.side, size_micros=plan.size_micros, limit_micros=plan.limit_micros)
         if found.size_micros == 0 or (plan.order_type is OrderType.FOK and found.size_micros < plan.size_micros):
             return Rejected(reason=RejectReason.NO_FILL, detail="No orders found to match within the limit.")
-        remember(self._left, key, consume(levels, found.size_micros), bound=self._config.books_max)
+        now_ms = self._doors.clock.monotonic_ms()
+        self._left.put(key, consume(levels, found.size_micros), now_ms=now_ms)
         return Filled(fill=self._fill(plan.token_id, found))
 
     def _fill(self, token_id: int, found: Match) -> Fill:

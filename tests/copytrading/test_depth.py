@@ -54,6 +54,15 @@ def test_books_that_were_not_used_for_longest_are_forgotten(monkeypatch: pytest.
     assert [left(found, book(version)) for version in ("1", "2", "3")] == [[10], [10, 10], [5, 10]]
 
 
+def test_books_of_which_nothing_was_taken_for_long_are_forgotten() -> None:
+    found = DepthLeft()
+    take(found, book("1"), 5)
+    take(found, book("2"), 5, now_ms=depth.KEPT_MS)
+    assert left(found, book("1")) == [5, 10]
+    take(found, book("2"), 1, now_ms=depth.KEPT_MS + 1)
+    assert (left(found, book("1")), left(found, book("2"))) == ([10, 10], [4, 10])
+
+
 def test_a_change_elsewhere_in_the_book_gives_real_orders_nothing_back() -> None:
     found = DepthLeft()
     take(found, book(), 14, mode=REAL)

@@ -280,6 +280,19 @@ async def test_the_oldest_books_are_forgotten_beyond_the_bound() -> None:
     assert fills == [60, 60, 40, 40, 60, 60, 60]
 
 
+async def test_what_is_left_of_a_book_is_forgotten_a_while_after_its_last_order() -> None:
+    table = Table(PROMPT)
+
+    fills = []
+    for version, later_s in (("a", 0), ("b", 60), ("a", 0), ("b", 60), ("c", 1), ("a", 0)):
+        table.clock.advance(later_s)
+        table.put(asks=[(510_000, 100 * ONE)], version=version)
+        fills.append(size_of(await table.submit(table.plan(60))) // ONE)
+
+    # When `c` is traded, nobody has traded `a` for 61 seconds.
+    assert fills == [60, 60, 40, 40, 60, 60]
+
+
 async def test_the_oldest_orders_are_forgotten_beyond_the_bound() -> None:
     table = Table(dataclasses.replace(PROMPT, orders_max=2))
     plans = [table.plan(5) for _ in range(3)]

@@ -148,3 +148,16 @@ async def test_a_book_around_a_leader_is_found_again_by_its_version() -> None:
     second = await quotes.quote(7, around_micros=Micros(300_000))
     assert first and quotes.last(7, version=first.book.version) is first
     assert quotes.last(7) is second
+
+
+async def test_a_book_around_a_leader_is_kept_for_the_orders_priced_on_it_and_then_forgotten() -> None:
+    clock = VirtualClock()
+    quotes = around(clock)
+    first = await quotes.quote(7, around_micros=Micros(500_000))
+    assert first
+    clock.advance(made.VERSIONS_KEPT_MS / 1_000)
+    second = await quotes.quote(7, around_micros=Micros(300_000))
+    assert quotes.last(7, version=first.book.version) is first
+    clock.advance(1)
+    await quotes.quote(8, around_micros=Micros(300_000))
+    assert quotes.last(7, version=first.book.version) is second
