@@ -2,7 +2,8 @@
 
 Rows are the truth, so a queue that does not answer costs time and nothing else: open signals are then read from the
 database every half second, or at once when this process has recorded some. What the queue refuses stays a row; it is
-counted by why, told as an event at most once a minute, and offered again by the sweeper.
+counted by why, told as an event at most once a minute, and offered again by the sweeper. A taker who waits is handed
+what is added here: what nobody has to wait for need not go through the store and back.
 """
 
 import asyncio
@@ -67,6 +68,14 @@ class _InHand:
     taken_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Taker:
+    """Who waits for something to take: for how many, and where they are put."""
+
+    max_items: int
+    handed: asyncio.Future[list[Taken]]
+
+
 class SignalQueue:
     """`QueueStore` for the services of one shard, which share this one object. Adding and taking never fail."""
 
@@ -83,6 +92,8 @@ class SignalQueue:
         self._in_hand: dict[str, _InHand] = {}
         self._unended: list[str] = []
         self._early: list[Taken] = []
+        self._taker: _Taker | None = None
+        self._asking: asyncio.Task[list[Taken]] | None = None
         self._entry_age: timedelta | None = None
         self.refused: Counter[Refused] = Counter()
         # Series at 0 from the start: `increase()` does not count the first event of one that appears with it.
@@ -128,7 +139,7 @@ class SignalQueue:
             return await self._take_open(max_items, wait_ms)
         try:
             early, self._early = self._early, []
-            taken = early or await self._store.take(max_items, wait_ms=wait_ms)
+            taken = early or await self._ask(max_items, wait_ms)
         except StoreDown as why:
             await self._fall_back(why)
             return await self._take_open(max_items, 0)
@@ -142,7 +153,7 @@ class SignalQueue:
         """End them; those that the queue cannot end now are ended when it answers again."""
         for receipt in receipts:
             self._in_hand.pop(receipt, None)
-        self._unended += [each for each in receipts if not each.startswith(_OF_DATABASE)]
+        self._unended += [each for each in receipts if not each.startswith((_OF_DATABASE, _HANDED))]
         if self._down or not self._unended:
             return
         ended, self._unended = self._unended, []
@@ -178,7 +189,46 @@ class SignalQueue:
             await self._events.tell(Reason.QUEUE_BACK)
         await self._events.tell_rest()
 
+    async def _ask(self, max_items: int, wait_ms: int) -> list[Taken]:
+        """What the store gives, or what is added here meanwhile. Raises StoreDown."""
+        if self._asking is not None and self._asking.done():
+            asked, self._asking = self._asking, None
+            if found := asked.result():
+                return found
+        if not wait_ms:
+            return await self._store.take(max_items, wait_ms=0)
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._store.take(max_items, wait_ms=wait_ms), name="queue-take")
+            self._asking.add_done_callback(_looked_at)
+        self._taker = taker = _Taker(max_items, asyncio.get_running_loop().create_future())
+        try:
+            await asyncio.wait({self._asking, taker.handed}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            asked, self._asking = self._asking, None
+            asked.cancel()
+            raise
+        finally:
+            self._taker = None
+        if taker.handed.done():
+            # The question goes on, because ending it would cost the connection: its answer is the next one's.
+            return taker.handed.result()
+        asked, self._asking = self._asking, None
+        return asked.result()
+
+    def _hand_over(self, items: Sequence[str]) -> Sequence[str]:
+        """Give them to whoever waits; those left. Lost with the process they are rows, and offered by the sweeper."""
+        taker = self._taker
+        if taker is None or not items:
+            return items
+        self._taker = None
+        mine = items[: taker.max_items]
+        taker.handed.set_result([Taken(item=each, receipt=f"{_HANDED}{each}") for each in mine])
+        return items[len(mine) :]
+
     async def _add(self, items: Sequence[str], exits: Collection[str]) -> list[str]:
+        items = self._hand_over(items)
+        if not items:
+            return []
         if not self._down:
             try:
                 return await self._store.add(items, exits=exits)
@@ -248,7 +298,12 @@ class SignalQueue:
         await self._events.tell(Reason.QUEUE_DOWN)
 
 
-_OF_DATABASE = "database:"
+_OF_DATABASE, _HANDED = "database:", "handed:"
+
+
+def _looked_at(asked: asyncio.Task[list[Taken]]) -> None:
+    if not asked.cancelled():
+        asked.exception()  # nobody may take any more
 
 
 class _Events:

@@ -274,3 +274,50 @@ async def test_waiting_taker_hears_of_a_signal_recorded_meanwhile(place: Place) 
     waiter = asyncio.create_task(place.queue.take(1, wait_ms=100))
     await place.queue.add([new])
     assert items(await waiter) == [new]
+
+
+async def test_whoever_waits_is_handed_what_is_added_without_the_store(place: Place) -> None:
+    first, second, third = (signal(place) for _ in range(3))
+    waiting = asyncio.create_task(place.queue.take(2, wait_ms=500))
+    await asyncio.sleep(0)
+    assert await place.queue.add([first, second, third]) == []
+    got = await waiting
+    assert items(got) == [first, second]
+    assert await place.store.size() == 1
+    decided(first, second)
+    await place.queue.done(receipts(got))
+    assert await taken(place, wait_ms=100) == [third]
+    assert await place.store.size() == 0
+
+
+async def test_what_the_store_gives_while_something_is_handed_over_is_taken_next(place: Place) -> None:
+    of_another, mine = signal(place), signal(place)
+    waiting = asyncio.create_task(place.queue.take(9, wait_ms=500))
+    await asyncio.sleep(0)
+    await place.queue.add([mine])
+    await place.store.add([of_another])
+    assert items(await waiting) == [mine]
+    assert items(await place.queue.take(9, wait_ms=500)) == [of_another]
+
+
+async def test_who_gave_up_waiting_is_handed_nothing(place: Place) -> None:
+    waiting = asyncio.create_task(place.queue.take(9, wait_ms=500))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    new = signal(place)
+    await place.queue.add([new])
+    assert await taken(place, wait_ms=100) == [new]
+
+
+async def test_what_was_handed_over_and_lost_is_offered_again(place: Place) -> None:
+    new = signal(place)
+    waiting = asyncio.create_task(place.queue.take(9, wait_ms=500))
+    await asyncio.sleep(0)
+    await place.queue.add([new])
+    assert items(await waiting) == [new]
+    place.clock.advance(6)
+    assert await place.sweeper.run_once() == 1
+    # The question that went on when something was handed over may be answered first, with nothing or with this.
+    assert [new] in [await taken(place, wait_ms=100) for _ in range(2)]
