@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from copytrading.states import ON_THE_VENUE
 from execution.books import Book, Level, consume
-from ledger.recent import Recent
+from execution.recent import Recent
 from ledger.units import Micros, Side
 
 BOOKS_MAX = 2_048

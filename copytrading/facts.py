@@ -10,20 +10,21 @@ from copytrading.batches import Batch, Subscribers
 from copytrading.breaker_watch import NOTHING_HELD, Breakers, HeldBack
 from copytrading.config_index import ConfigIndex
 from copytrading.decide import Config, CopyFacts, Direction, SignalFacts, against
-from copytrading.operations.prewrite import decided_pairs
-from copytrading.queries import already_decided, carried, overtaken_buys
+from copytrading.operations.prewrite import ask_decided_pairs
+from copytrading.queries import already_decided, ask_overtaken_buys, carried
 from copytrading.sizing import NOTHING_YET, OF_BANKROLL, Already, BelowMinimum
 from copytrading.states import ON_THE_VENUE
-from copytrading.under_way import NOTHING_UNDER_WAY, UnderWay, under_way
+from copytrading.under_way import NOTHING_UNDER_WAY, UnderWay, ask_under_way
 from execution.accounts import AccountFacts, Holding
 from execution.preflight import MarketTerms
-from execution.queries import MarketFacts, accounts, bankrolls, holdings, markets
+from execution.queries import MarketFacts, ask_accounts, ask_markets, bankrolls, holdings
 from execution.terms import KnownTerms
 from guardrails.budgets import Bound, BudgetKey, BudgetScope, PeriodBounds, bounded
 from guardrails.intents import Facts, Limits
-from guardrails.queries import Switches, switches
+from guardrails.queries import Switches, ask_switches
 from ledger.clock import Clock
 from ledger.db import Database
+from ledger.questions import Asked, together
 from ledger.units import Micros, Side
 
 UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=True), bounds=PeriodBounds())
@@ -210,36 +211,40 @@ class Gatherer:
 
     def _read(self, batch: Batch, held_back: HeldBack) -> Gathered:
         conditions = {signal.condition_id for signal in batch.signals}
-        missing = conditions - self._markets.keys()
-        if missing:
-            self._markets |= markets(missing)
+        traders = _on_the_venue(batch) if self._funds is not None else set()
+        now = self._clock.now()
+        with together():
+            markets = ask_markets(conditions - self._markets.keys())
+            asked = ask_switches(), ask_decided_pairs([signal.signal_id for signal in batch.signals])
+            overtaken = self._ask_overtaken(batch)
+            of_traders = ask_accounts(traders, now=now), ask_under_way(traders)
+        self._markets |= markets.answer()
         opposite = self._opposite(batch)
         seen = [*batch.signals, *(each for each in opposite.values() if each is not None)]
-        traders = _on_the_venue(batch) if self._funds is not None else set()
         return Gathered(
             operator=self._operator,
-            switches=switches(),
+            switches=asked[0].answer(),
             markets={key: self._markets[key] for key in conditions if key in self._markets},
             already=already_decided(batch.signals),
             holdings=_holdings(batch, seen),
             opposite=opposite,
             bankrolls=bankrolls({c.follower_id for _s, c in batch.pairs if c.terms.sizing in OF_BANKROLL}),
             carried=_carried(batch, seen),
-            decided=frozenset(decided_pairs([signal.signal_id for signal in batch.signals])),
-            overtaken=self._overtaken(batch),
+            decided=frozenset(asked[1].answer()),
+            overtaken=overtaken.answer() if overtaken else frozenset(),
             rule_base=Facts(now=self._clock.now()),
             held_back=held_back,
-            accounts=accounts(traders, now=self._clock.now()),
-            under_way=under_way(traders),
+            accounts=of_traders[0].answer(),
+            under_way=of_traders[1].answer(),
         )
 
-    def _overtaken(self, batch: Batch) -> frozenset[int]:
+    def _ask_overtaken(self, batch: Batch) -> Asked[frozenset[int]] | None:
         """Asked live only: a replay shows everything in its order."""
         stale_after_s = self._operator.stale_after_s
         if stale_after_s is None:
-            return frozenset()
+            return None
         since = self._clock.now() - timedelta(seconds=stale_after_s) - CLOCKS_DIFFER
-        return overtaken_buys(batch.signals, since=since)
+        return ask_overtaken_buys(batch.signals, since=since)
 
     def _opposite(self, batch: Batch) -> dict[int, SignalFacts | None]:
         if not any(config.direction is Direction.COUNTER for _signal, config in batch.pairs):

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any
 
@@ -14,7 +15,7 @@ from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already
 from copytrading.states import OPEN, Status
 from execution.models import Position
-from ledger.questions import Question
+from ledger.questions import Asked, Question, Row
 from ledger.units import Micros, Side, cost_up
 
 
@@ -198,10 +199,19 @@ def overtaken_buys(signals: Sequence[SignalFacts], *, since: datetime, waited: b
     Of buys that `waited` the sale may have been heard since. Sales detected before `since` are not looked at; no buy,
     no query.
     """
+    return ask_overtaken_buys(signals, since=since, waited=waited).answer()
+
+
+def ask_overtaken_buys(
+    signals: Sequence[SignalFacts], *, since: datetime, waited: bool = False
+) -> Asked[frozenset[int]]:
+    """`overtaken_buys`, to be answered later."""
     buys = [each for each in signals if each.side is Side.BUY and each.only_config is None]
-    if not buys:
-        return frozenset()
-    sales = _SALES.rows({each.leader_id for each in buys}, since, {each.token_id for each in buys})
+    leaders, tokens = {each.leader_id for each in buys}, {each.token_id for each in buys}
+    return _SALES.ask(leaders, since, tokens, read=partial(_overtaken, buys, waited=waited))
+
+
+def _overtaken(buys: Sequence[SignalFacts], sales: Sequence[Row], *, waited: bool) -> frozenset[int]:
     return frozenset(
         buy.signal_id
         for buy in buys

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from copytrading.models import CopyTrade
 from copytrading.states import ON_THE_VENUE, Status
 from guardrails.intents import Reason
-from ledger.questions import Question
+from ledger.questions import Asked, Question, Row
 from ledger.units import Side
 
 _UNSETTLED = (Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED)
@@ -37,9 +37,18 @@ NOTHING_UNDER_WAY = UnderWay()
 
 def under_way(follower_ids: Collection[int]) -> UnderWay:
     """What these followers have open or waiting, one query; no id, no query."""
+    return ask_under_way(follower_ids).answer()
+
+
+def ask_under_way(follower_ids: Collection[int]) -> Asked[UnderWay]:
+    """`under_way`, to be answered later."""
+    return _OPEN.ask(set(follower_ids), read=_under_way)
+
+
+def _under_way(rows: Sequence[Row]) -> UnderWay:
     buys: dict[tuple[int, int], set[int]] = {}
     queued: dict[int, list[int]] = {}
-    for pk, follower, token, side, status, reasons in _OPEN.rows(set(follower_ids)):
+    for pk, follower, token, side, status, reasons in rows:
         if side == Side.BUY.value:
             buys.setdefault((follower, token), set()).add(pk)
         if status == Status.READY and _waits_for_the_limit(reasons):

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from execution.gamma import MarketDescription
 from execution.models import Market, Position
-from ledger.questions import Question
+from ledger.questions import Asked, Question
 from ledger.rows import new_row
 from ledger.sql import compare_and_set, upsert_rows
 from ledger.units import ONE
@@ -123,11 +123,23 @@ def write_positions(positions: Mapping[PositionKey, Held]) -> None:
     upsert_rows(Position, rows, unique=("follower", "token_id"), update=columns)
 
 
-def learn_markets(rows: Iterable[NamesMarket]) -> None:
+TokensOfMarkets = Mapping[str, tuple[int | None, ...]]
+"""The tokens of markets by condition; None where an outcome was not met yet."""
+
+
+def ask_named_markets(rows: Iterable[NamesMarket]) -> Asked[TokensOfMarkets]:
+    """What is known of the markets that these rows name."""
+    named = {row.condition_id for row in rows if row.condition_id and row.token_id is not None}
+    return _MARKET_TOKENS.ask(named, read=lambda found: {row[0]: row[1:] for row in found})
+
+
+def learn_markets(rows: Sequence[NamesMarket], tokens: TokensOfMarkets | None = None) -> None:
     """Create Market rows for conditions met first in a trade, and fill in outcomes met later.
 
-    A market learned this way has the venue's usual terms until it is loaded properly.
+    `tokens` is what `ask_named_markets` answered to whoever has asked already. A market learned this way has the
+    venue's usual terms until it is loaded properly.
     """
+    tokens = ask_named_markets(rows).answer() if tokens is None else tokens
     named: dict[str, dict[int, NamesMarket]] = {}
     for row in rows:
         if row.condition_id and row.token_id is not None:
@@ -135,11 +147,12 @@ def learn_markets(rows: Iterable[NamesMarket]) -> None:
             named.setdefault(row.condition_id, {}).setdefault(
                 row.outcome_index if row.outcome_index in (0, 1) else -1, row
             )
-    tokens = {row[0]: row[1:] for row in _MARKET_TOKENS.rows(set(named))}
     new = [_filled(Market(condition_id=key), by_index) for key, by_index in sorted(named.items()) if key not in tokens]
     upsert_rows(Market, new, unique=("condition_id",), update=())
     news = [
-        key for key, known in tokens.items() if any(each is None and n in named[key] for n, each in enumerate(known))
+        key
+        for key, known in tokens.items()
+        if key in named and any(each is None and n in named[key] for n, each in enumerate(known))
     ]
     known_rows = Market.objects.filter(condition_id__among=set(news)) if news else ()
     filled = [_filled(market, named[market.condition_id]) for market in known_rows]

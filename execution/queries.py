@@ -1,6 +1,6 @@
 """Reads about markets and positions, returned as frozen values."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from execution.models import Market, Position, TradingAccount
 from execution.preflight import MarketTerms
 from guardrails.budgets import PeriodBounds
 from ledger.models import CashBalance
-from ledger.questions import Question
+from ledger.questions import Asked, Question, Row
 from ledger.units import Micros
 
 
@@ -45,8 +45,16 @@ class MarketFacts:
 
 def markets(condition_ids: Iterable[str]) -> dict[str, MarketFacts]:
     """The known ones among these markets."""
-    rows = (_MarketRow(*row) for row in _MARKETS.rows(set(condition_ids)))
-    return {row.condition_id: _facts(row) for row in rows}
+    return ask_markets(condition_ids).answer()
+
+
+def ask_markets(condition_ids: Iterable[str]) -> Asked[dict[str, MarketFacts]]:
+    """`markets`, to be answered later."""
+    return _MARKETS.ask(set(condition_ids), read=_markets)
+
+
+def _markets(rows: Sequence[Row]) -> dict[str, MarketFacts]:
+    return {row.condition_id: _facts(row) for row in (_MarketRow(*row) for row in rows)}
 
 
 def fee_of_token(token_id: int) -> FeeTerms | None:
@@ -85,10 +93,12 @@ def bankrolls(follower_ids: Iterable[int]) -> dict[int, Micros]:
 
 def accounts(follower_ids: Iterable[int], *, now: datetime) -> dict[int, AccountFacts]:
     """The trading accounts of these followers, what they have on the venue left out. No id, no query."""
-    wanted = set(follower_ids)
-    if not wanted:
-        return {}
-    return {row[0]: _account(row, now) for row in _ACCOUNTS.rows(wanted)}
+    return ask_accounts(follower_ids, now=now).answer()
+
+
+def ask_accounts(follower_ids: Iterable[int], *, now: datetime) -> Asked[dict[int, AccountFacts]]:
+    """`accounts`, to be answered later."""
+    return _ACCOUNTS.ask(set(follower_ids), read=lambda rows: {row[0]: _account(row, now) for row in rows})
 
 
 def reserved_shares(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], int]:

@@ -1,5 +1,6 @@
 """Reads of the guardrails, returned as frozen values."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -7,7 +8,7 @@ from django.db.models import Q
 
 from guardrails.circuits import BreakerScope, Circuit, Kind, State, circuit_of
 from guardrails.models import Breaker, Scope, Switch
-from ledger.questions import Question
+from ledger.questions import Asked, Question, Row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +43,15 @@ class Switches:
 
 def switches() -> Switches:
     """The switches as the database has them now; one small query."""
-    rows = _SWITCHED_ON.rows()
+    return ask_switches().answer()
+
+
+def ask_switches() -> Asked[Switches]:
+    """`switches`, to be answered later."""
+    return _SWITCHED_ON.ask(read=_switches)
+
+
+def _switches(rows: Sequence[Row]) -> Switches:
     paused = frozenset((scope, key) for kind, scope, key in rows if kind == Switch.Kind.PAUSE)
     dry = frozenset((scope, key) for kind, scope, key in rows if kind == Switch.Kind.DRY_RUN)
     everything = (Scope.GLOBAL.value, "")

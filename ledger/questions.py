@@ -1,12 +1,15 @@
 """Queries that are put into SQL once: for a row or two Django takes longer to say a question than Postgres to answer.
 
-The ORM still says what is asked; only the saying is kept. What that brings is in docs/benchmarks.md.
+The ORM still says what is asked; only the saying is kept. `together` asks several in one round trip. What both bring
+is in docs/benchmarks.md.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 from django.db import connection
 from django.db.models import QuerySet
@@ -14,8 +17,37 @@ from django.db.transaction import TransactionManagementError
 
 from ledger.lookups import array
 
+T = TypeVar("T")
+
 Row = tuple[Any, ...]
 Build = Callable[..., QuerySet[Any, Any]]
+
+
+@contextmanager
+def together(*, when: bool = True) -> Iterator[None]:
+    """Send Postgres the statements of this block without waiting for each answer, but where one is read.
+
+    Outside a transaction the block is for reading only. COPY is not possible inside: `when` False leaves all as it is.
+    Raises what a statement raises, at the latest at the end.
+    """
+    if connection.vendor != "postgresql" or not when:
+        yield
+        return
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        yield
+
+
+class Asked(Generic[T]):
+    """A question that was sent; its answer can be read once."""
+
+    def __init__(self, rows: Callable[[], list[Row]], read: Callable[[list[Row]], T]) -> None:
+        self._rows, self._read = rows, read
+
+    def answer(self) -> T:
+        """Wait for the rows, and read them."""
+        return self._read(self._rows())
+
 
 _STRANGE_MOMENT = datetime(1815, 12, 10, 1, 2, 3, tzinfo=UTC)
 _STRANGE_NUMBER = 31_415  # also a small integer's
@@ -35,10 +67,18 @@ class Question:
 
     def rows(self, *values: Any) -> list[Row]:
         """The answer."""
-        if connection.vendor != "postgresql":
-            return list(self._build(*values))
+        return self._ask(values)()
+
+    def ask(self, *values: Any, read: Callable[[list[Row]], T]) -> Asked[T]:
+        """Send it; `read` makes of the rows what they mean."""
+        return Asked(self._ask(values), read)
+
+    def _ask(self, values: Sequence[Any]) -> Callable[[], list[Row]]:
         if any(not value for value in values if _is_many(value)):
-            return []
+            return list
+        if connection.vendor != "postgresql":
+            found = list(self._build(*values))
+            return lambda: found
         if self._said is None:
             self._said = _say(self._build, values)
         return self._said.ask(values)
@@ -55,16 +95,20 @@ class _Said:
     converters: Any
     locks: bool
 
-    def ask(self, values: Sequence[Any]) -> list[Row]:
+    def ask(self, values: Sequence[Any]) -> Callable[[], list[Row]]:
         if self.locks and not connection.in_atomic_block:
             raise TransactionManagementError("Rows are locked until a transaction ends; there is none.")
         parameters = list(self.constants)
         for place, number in self.places:
             value = values[number]
             parameters[place] = array(value) if _is_many(value) else value
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, parameters)
-            found = cursor.fetchall()
+        cursor = connection.cursor()
+        cursor.execute(self.sql, parameters)
+        return partial(self._fetch, cursor)
+
+    def _fetch(self, cursor: Any) -> list[Row]:
+        with cursor:
+            found: list[Row] = cursor.fetchall()
         return list(map(tuple, self.compiler.apply_converters(found, self.converters))) if self.converters else found
 
 

@@ -167,7 +167,7 @@ def update_rows(
     if not rows:
         return set()
     if connection.vendor == "postgresql":
-        fields, sql = _update_sql(model, tuple(match), tuple(assign))
+        fields, sql = _update_sql(model, tuple(match), tuple(assign), returning=True)
         with connection.cursor() as cursor:
             cursor.execute(sql, [_as_json(fields, rows)])
             return {found[0] for found in cursor.fetchall()}
@@ -179,12 +179,25 @@ def update_rows(
         return {found[0] for found in cursor.fetchall()}
 
 
+def set_rows(
+    model: type[models.Model], *, match: Sequence[str], assign: Sequence[str], rows: Sequence[Sequence[Any]]
+) -> None:
+    """`update_rows` where nobody asks which rows changed, so that there is no answer to wait for."""
+    if rows and connection.vendor == "postgresql":
+        fields, sql = _update_sql(model, tuple(match), tuple(assign), returning=False)
+        with connection.cursor() as cursor:
+            cursor.execute(sql, [_as_json(fields, rows)])
+        return
+    update_rows(model, match=match, assign=assign, rows=rows)
+
+
 @cache
 def _update_sql(
-    model: type[models.Model], match: tuple[str, ...], assign: tuple[str, ...]
+    model: type[models.Model], match: tuple[str, ...], assign: tuple[str, ...], *, returning: bool
 ) -> tuple[tuple[Any, ...], str]:
     fields = tuple(model._meta.get_field(name) for name in (*match, *assign))
-    return fields, _update(model, fields, len(match), _recordset(fields), [f"v.c{n}" for n in range(len(fields))])
+    sql = _update(model, fields, len(match), _recordset(fields), [f"v.c{n}" for n in range(len(fields))])
+    return fields, sql if returning else sql.partition(" RETURNING ")[0]
 
 
 def _update(model: type[models.Model], fields: Sequence[Any], split: int, source: str, cells: Sequence[str]) -> str:

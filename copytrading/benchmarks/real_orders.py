@@ -62,6 +62,9 @@ LEADER_SHARES = 50 * ONE
 TERMS: Mapping[str, Any] = {"sizing": "SHARES", "shares_micros": 10 * ONE, "slippage_bps_max": 5_000}
 """A copy of ten shares at whatever the book asks: it is timed here, not priced."""
 
+FAR_APART_BPS = 5_000
+"""Prices are judged, and none is bad: a hundred copies of each trade walk far into the sandbox's books."""
+
 NOT_SENT = (Status.SKIPPED, Status.READY)
 ENDED = (Status.SKIPPED, Status.EXECUTED, Status.FAILED)
 
@@ -130,6 +133,7 @@ class _Stage:
             **self._box.environment,
             "ENABLE_REAL_TRADING": True,
             "COPY_TRADING_DRY_RUN": False,
+            "BREAKER_PRICE_APART_BPS": FAR_APART_BPS,
             "SIGNER_SOCKET": "",
             "SLIPSTREAM_KEK": "",
             "SLIPSTREAM_KEK_PATH": str(keys),

@@ -9,15 +9,17 @@ A single process with a wrong count changes nothing. One that joins holders of i
 (`asked_since`): so all of a count judge alike, and a restarted one does not keep a shard that the others gave up.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import connection, transaction
 from django.db.models import Count, F, Q
 from django.db.models.functions import Now
 
 from copytrading.models import ShardLease, ShardStandby
-from ledger.questions import Question
+from ledger.questions import Asked, Question, Row
 from ledger.sql import database_now
 
 FORGET_AFTER = timedelta(hours=1)
@@ -90,7 +92,16 @@ def hold(lease: Lease) -> None:
 
     While the row is locked nobody can take the shard over, so what this transaction writes is fenced.
     """
-    if not _HELD.rows(lease.shard, lease.of, lease.holder, lease.term):
+    ask_hold(lease).answer()
+
+
+def ask_hold(lease: Lease) -> Asked[None]:
+    """`hold`, which raises where it is answered."""
+    return _HELD.ask(lease.shard, lease.of, lease.holder, lease.term, read=partial(_still_held, lease))
+
+
+def _still_held(lease: Lease, rows: Sequence[Row]) -> None:
+    if not rows:
         raise LeaseLost(f"shard {lease.shard}/{lease.of}: term {lease.term} was taken over")
 
 

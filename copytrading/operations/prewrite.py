@@ -15,12 +15,12 @@ from copytrading.models import CopyTrade, Signal
 from copytrading.operations.copy_rows import Stamp, copy_row
 from copytrading.operations.decisions import Decision
 from copytrading.operations.funds import Funds
-from copytrading.operations.leases import Lease, hold
+from copytrading.operations.leases import Lease, ask_hold
 from copytrading.states import Status
 from execution.orders import OrderPlan
 from guardrails.operations import record_events
-from ledger.questions import Question
-from ledger.sql import insert_rows, update_rows
+from ledger.questions import Asked, Question, Row, together
+from ledger.sql import insert_rows, set_rows
 
 LOST_RACES_MAX = 20
 """Each try loses at least one follower to another writer; more means that something else is wrong."""
@@ -86,19 +86,23 @@ def _write(batch: Prewrite) -> Written:
         expire_after_s=batch.expire_after_s,
     )
     with costs.measure("prewrite.lock"):
-        if batch.lease is not None:
-            hold(batch.lease)
-        funds = Funds(batch.decisions)
+        with together():
+            held = ask_hold(batch.lease) if batch.lease is not None else None
+            funds = Funds(batch.decisions)
+        if held is not None:
+            held.answer()
     with costs.measure("prewrite.grant"):
         granted = [funds.grant(decision) for decision in batch.decisions]
     with costs.measure("prewrite.rows"):
         rows = [copy_row(stamp, decision, extra) for decision, extra in zip(batch.decisions, granted, strict=True)]
-    with costs.measure("prewrite.insert"):
-        insert_rows(CopyTrade, rows)
-    with costs.measure("prewrite.funds"):
-        funds.carry_all(rows, batch.decisions)
-        funds.save()
-    update_rows(Signal, match=("id",), assign=("done_at",), rows=[(each, batch.now) for each in batch.done_signals])
+    done = [(each, batch.now) for each in batch.done_signals]
+    with together(when=len(rows) == 1):
+        with costs.measure("prewrite.funds"):
+            funds.carry_all(rows, batch.decisions)
+            funds.save()
+        set_rows(Signal, match=("id",), assign=("done_at",), rows=done)
+        with costs.measure("prewrite.insert"):
+            insert_rows(CopyTrade, rows)
     with costs.measure("prewrite.events"):
         record_events(
             (
@@ -123,7 +127,16 @@ def _undecided(decisions: Sequence[Decision]) -> list[Decision]:
 
 def decided_pairs(signal_ids: Sequence[int]) -> set[tuple[int, int]]:
     """(config, signal) of every copy that exists for these signals."""
-    return set(_DECIDED.rows(set(signal_ids)))
+    return ask_decided_pairs(signal_ids).answer()
+
+
+def ask_decided_pairs(signal_ids: Sequence[int]) -> Asked[set[tuple[int, int]]]:
+    """`decided_pairs`, to be answered later."""
+    return _DECIDED.ask(set(signal_ids), read=_pairs)
+
+
+def _pairs(rows: Sequence[Row]) -> set[tuple[int, int]]:
+    return {(config, signal) for config, signal in rows}
 
 
 _DECIDED = Question(lambda ids: CopyTrade.objects.filter(signal_id__among=ids).values_list("config_id", "signal_id"))

@@ -12,17 +12,17 @@ from hashlib import blake2b
 from django.db import transaction
 
 from copytrading.decide import SignalFacts
-from copytrading.groups import ActedTotals, GroupTotal, Increase, Overcount, increase
+from copytrading.groups import NOTHING_ACTED, ActedTotals, GroupTotal, Increase, Overcount, increase
 from copytrading.models import Leader, Signal, SignalGroup, SignalSourceTotal
 from copytrading.operations.holdings import HeardLeader, HoldingsBook
 from copytrading.queries import signal_facts
 from copytrading.signals import ActionKind, GroupKey
-from execution.operations import learn_markets
+from execution.operations import ask_named_markets, learn_markets
 from guardrails.intents import Reason, Refusal, Unit
 from guardrails.operations import record_events
-from ledger.questions import Question
+from ledger.questions import Question, Row, together
 from ledger.rows import new_row
-from ledger.sql import insert_missing, insert_rows, update_rows, upsert_rows
+from ledger.sql import insert_missing, insert_rows, set_rows, upsert_rows
 from ledger.units import Micros
 
 AUTHORITATIVE = "chain-logs"
@@ -55,15 +55,18 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
     Running it again with the same totals changes nothing. Returns the signals that this call has written.
     """
     with transaction.atomic():
-        heard = _LEADERS.rows({total.wallet for total in totals})
-        leaders = {row.wallet: row for row in (HeardLeader(*each) for each in heard)}
+        with together():
+            heard = _LEADERS.ask({total.wallet for total in totals}, read=_heard)
+            markets = ask_named_markets(totals)
+        leaders = heard.answer()
         known = [total for total in totals if total.wallet in leaders]
         keys = {total.key: digest_of(total.key) for total in known}
-        learn_markets(known)
+        learn_markets(known, markets.answer())
         groups = _lock_groups(known, leaders, keys=keys)
-        raised = _raise_totals(known, groups, keys=keys)
         holdings = HoldingsBook(leaders.values())
-        holdings.lock(known, leaders)
+        with together():
+            raised = _raise_totals(known, groups, keys=keys)
+            holdings.lock(known, leaders)
         signals: list[tuple[Signal, str]] = []
         overcounts: list[tuple[GroupTotal, Overcount]] = []
         first, increases = Counter[str](), Counter[str]()
@@ -72,7 +75,7 @@ def record_signals(totals: Sequence[GroupTotal], *, now: datetime) -> Recorded:
             news = increase(_acted(group), total, authoritative_total=raised.authoritative.get(group.group_id))
             if isinstance(news, Overcount):
                 overcounts.append((total, news))
-            elif news is not None or _empties(total, group):
+            elif news is not None or _empties(total, parts=group.parts):
                 (increases if group.parts else first)[total.source] += 1
                 signals += _act(total, group, leaders[total.wallet], holdings=holdings, news=news, now=now)
         _save(groups, [signal for signal, _key in signals], holdings)
@@ -95,9 +98,13 @@ _LEADERS = Question(
 )
 
 
+def _heard(rows: Sequence[Row]) -> dict[str, HeardLeader]:
+    return {row.wallet: row for row in (HeardLeader(*each) for each in rows)}
+
+
 @dataclass(slots=True)
 class _Group:
-    """A locked group as far as recording changes it."""
+    """A locked group as far as recording changes it; `stored` is what its row says it acted on."""
 
     group_id: int
     key: str
@@ -107,10 +114,16 @@ class _Group:
     parts: int = 0
     withdrawn_at: datetime | None = None
     new: bool = False
-    changed: bool = False
+    stored: tuple[int, int, int] = (0, 0, 0)
+
+    @property
+    def acted(self) -> tuple[int, int, int]:
+        """What it acted on: size, notional, parts."""
+        return self.acted_size_micros, self.acted_notional_micros, self.parts
 
 
-_GROUP = ("pk", "key", "leader_id", "acted_size_micros", "acted_notional_micros", "parts", "withdrawn_at")
+_ACTED = ("acted_size_micros", "acted_notional_micros", "parts")
+_GROUP = ("pk", "key", "leader_id", *_ACTED, "withdrawn_at")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +138,8 @@ def _lock_groups(
     totals: Sequence[GroupTotal], leaders: Mapping[str, HeardLeader], *, keys: Mapping[GroupKey, str]
 ) -> dict[str, _Group]:
     first = {keys[total.key]: total for total in reversed(totals)}
+    # A row says at once what its first total makes it act on: most have no other.
+    stored = {key: _first_acted(total) for key, total in first.items()}
     new = [
         new_row(
             SignalGroup,
@@ -136,13 +151,33 @@ def _lock_groups(
             token_id=total.token_id,
             side=total.side.value if total.side else "",
             traded_at=total.traded_at,
+            **dict(zip(_ACTED, stored[key], strict=True)),
         )
         for key, total in sorted(first.items())
     ]
     # No models, and nothing is read that was just written: a signal with one follower bears all of this alone.
     made = insert_missing(SignalGroup, new, unique="key")
-    found = {row.key: _Group(made[row.key], row.key, row.leader_id, new=True) for row in new if row.key in made}
-    return found | {row[1]: _Group(*row) for row in _GROUPS.rows(first.keys() - made.keys())}
+    found = {
+        row.key: _Group(made[row.key], row.key, row.leader_id, new=True, stored=stored[row.key])
+        for row in new
+        if row.key in made
+    }
+    old = [_Group(*row) for row in _GROUPS.rows(first.keys() - made.keys())]
+    for group in old:
+        group.stored = group.acted
+    return found | {group.key: group for group in old}
+
+
+def _first_acted(total: GroupTotal) -> tuple[int, int, int]:
+    """What a new group acts on by its first total: size, notional, parts."""
+    news = increase(NOTHING_ACTED, total, authoritative_total=_truth_of(total))
+    if isinstance(news, Increase):
+        return news.size_micros, max(0, news.notional_micros), 1
+    return 0, 0, int(news is None and _empties(total, parts=0))
+
+
+def _truth_of(total: GroupTotal) -> Micros | None:
+    return total.size_micros if total.source == AUTHORITATIVE else None
 
 
 _GROUPS = Question(
@@ -186,9 +221,9 @@ def _acted(group: _Group) -> ActedTotals:
     return ActedTotals(size_micros=Micros(group.acted_size_micros), notional_micros=Micros(group.acted_notional_micros))
 
 
-def _empties(total: GroupTotal, group: _Group) -> bool:
+def _empties(total: GroupTotal, *, parts: int) -> bool:
     # A lost bet is redeemed with size 0 and still empties the holding; once is enough.
-    return total.kind is ActionKind.REDEEM and group.parts == 0
+    return total.kind is ActionKind.REDEEM and parts == 0
 
 
 def _act(
@@ -203,7 +238,6 @@ def _act(
     size = news.size_micros if news else 0
     held = holdings.apply(leader, total, size)
     group.parts += 1
-    group.changed = True
     if news is None:
         return []
     group.acted_size_micros += news.size_micros
@@ -230,15 +264,11 @@ def _act(
 
 
 def _save(groups: Mapping[str, _Group], signals: Sequence[Signal], holdings: HoldingsBook) -> None:
-    acted = ("acted_size_micros", "acted_notional_micros", "parts")
-    values = [
-        (group.group_id, group.acted_size_micros, group.acted_notional_micros, group.parts)
-        for group in groups.values()
-        if group.changed
-    ]
-    update_rows(SignalGroup, match=("id",), assign=acted, rows=values)
-    insert_rows(Signal, signals)
-    holdings.save()
+    values = [(group.group_id, *group.acted) for group in groups.values() if group.acted != group.stored]
+    with together(when=len(signals) == 1):
+        set_rows(SignalGroup, match=("id",), assign=_ACTED, rows=values)
+        holdings.save()
+        insert_rows(Signal, signals)
 
 
 def _record_overcounts(

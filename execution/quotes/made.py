@@ -6,8 +6,8 @@ from collections.abc import Callable
 from execution.books import Book, BookShape, book_around
 from execution.ports import Quote
 from execution.quotes.base import TOKENS_MAX, VERSIONS_KEPT_MS, VERSIONS_MAX, remember
+from execution.recent import Recent
 from ledger.clock import Clock
-from ledger.recent import Recent
 from ledger.units import Micros
 
 

@@ -21,8 +21,8 @@ from execution.ports import (
 from execution.preflight import MarketTerms, market_refusal, size_refusal
 from execution.quotes import KnownQuotes, remember
 from execution.quotes.base import VERSIONS_KEPT_MS
+from execution.recent import Recent
 from ledger.clock import Clock, Randomness
-from ledger.recent import Recent
 from ledger.units import BPS, Micros, Side
 
 SIGNATURE_BYTES_MIN = 65

@@ -4,13 +4,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.transaction import TransactionManagementError
 from django.test.utils import CaptureQueriesContext
+from psycopg.pq import PipelineStatus
 
 from copytrading.models import Follower, Leader, Signal
 from ledger.models import CashBalance
-from ledger.questions import Question
+from ledger.questions import Question, together
+from ledger.rows import new_row
+from ledger.sql import upsert_rows
 from tests.doors import BEGINNING
 from tests.factories import SignalFactory
 
@@ -70,3 +73,43 @@ def test_a_value_that_the_query_changes_is_refused() -> None:
     changed = Question(lambda number: Signal.objects.filter(part=number + 1).values_list("pk"))
     with pytest.raises(TypeError, match="not in its SQL as it was given"):
         changed.rows(1)
+
+
+def test_questions_that_are_sent_together_are_answered_in_any_order(lena: Leader) -> None:
+    rows = [SignalFactory(detected_at=BEGINNING) for _ in range(2)]
+    with together():
+        named = NAMED.ask({lena.wallet}, read=list)
+        asked = {each.leader_id for each in rows}, BEGINNING, rows[0].source, {each.token_id for each in rows}
+        signals = SIGNALS.ask(*asked, read=lambda found: {row[0] for row in found})
+        nobody = NAMED.ask(set(), read=len)
+        in_between = Leader.objects.count()
+    assert (signals.answer(), named.answer(), nobody.answer()) == (
+        {each.pk for each in rows},
+        [(lena.pk, lena.wallet)],
+        0,
+    )
+    assert in_between >= 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_block_that_fails_raises_as_ever_and_leaves_nothing(fred: Follower) -> None:
+    insert = new_row(CashBalance, follower_id=fred.pk, cash_micros=5, reserved_micros=0)
+    with pytest.raises(IntegrityError), transaction.atomic(), together():
+        upsert_rows(CashBalance, [insert], unique=("follower",), update=("cash_micros",))
+        upsert_rows(
+            CashBalance,
+            [new_row(CashBalance, follower_id=fred.pk, cash_micros=5, reserved_micros=-1)],
+            unique=("follower",),
+            update=("reserved_micros",),
+        )
+    assert not CashBalance.objects.filter(follower_id=fred.pk, cash_micros=5).exists()
+    with together():
+        assert NAMED.ask({"0xnobody"}, read=list).answer() == []
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("when", [True, False])
+def test_statements_sent_together_wait_for_no_answer(when: bool) -> None:
+    with together(when=when):
+        assert connection.connection.pgconn.pipeline_status == (PipelineStatus.ON if when else PipelineStatus.OFF)
+    assert connection.connection.pgconn.pipeline_status == PipelineStatus.OFF

@@ -1,4 +1,4 @@
-from ledger.recent import Recent
+from execution.recent import Recent
 
 
 def recent(*, bound: int = 10, kept_ms: float = 1_000) -> Recent[str, int]:
