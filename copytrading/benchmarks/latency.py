@@ -7,7 +7,8 @@ from dataclasses import asdict
 from typing import Any
 
 from copytrading.benchmarks.cast import require_scratch
-from copytrading.benchmarks.real_orders import Asked, measured
+from copytrading.benchmarks.least import least
+from copytrading.benchmarks.real_orders import IDLE_S, Asked, measured
 from copytrading.benchmarks.runs import Unfinished
 from copytrading.benchmarks.timeline import STAGES, Spread, spread, stage_spreads
 
@@ -32,6 +33,7 @@ def run(options: Mapping[str, Any], write: Write) -> None:
     found = measured(Asked(followers=1, signals=options["signals"], settings=window))
     total, answered = spread([each.total_ms for each in found]), spread([each.answered_ms for each in found])
     stages = stage_spreads(found)
+    bare = least(rest_s=IDLE_S)
     if options["json"]:
         told = {
             "signals": len(found),
@@ -39,6 +41,7 @@ def run(options: Mapping[str, Any], write: Write) -> None:
             "total_ms": asdict(total),
             "stages_ms": {name: asdict(each) for name, each in stages.items()},
             "answer_ms": asdict(answered),
+            "least_ms": asdict(bare),
         }
         write(json.dumps(told, separators=(",", ":")))
         return
@@ -50,6 +53,8 @@ def run(options: Mapping[str, Any], write: Write) -> None:
     for name, means in STAGES:
         write(line_of(name, stages[name], means))
     write(line_of("(answer", answered, "the sandbox's, after the bytes; not in the total)"))
+    write(line_of("(least", bare.rested, "two bare durable updates of a row after a rest, each in a hop to a thread)"))
+    write(line_of("(in a row", bare.in_a_row, "the same without a rest)"))
     write(sentence_of(stages))
 
 

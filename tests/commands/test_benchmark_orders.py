@@ -9,8 +9,9 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from copytrading.benchmarks.latency import sentence_of
+from copytrading.benchmarks.least import least
 from copytrading.benchmarks.timeline import STAGES, Stamp, Unpaired, spread, stage_spreads, travelled
-from copytrading.models import CopyTrade, Follower
+from copytrading.models import CopyTrade, Follower, Leader
 from tests.conftest import ROOT
 
 SECONDS_MAX = 110
@@ -64,6 +65,14 @@ def test_sentence_names_the_longest_stages() -> None:
     told = sentence_of(stage_spreads([found]))
     assert told.startswith("At the median most of it is hear (3 ms) and gather (3 ms); at the 99th percentile")
     assert (spread([1, 2, 3]).p50, spread(range(1, 101)).p99) == (2, 99)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_least_is_two_writes_that_change_nothing(lena: Leader) -> None:
+    before = Leader.objects.values().get()
+    found = least(rest_s=0.0, rounds=3)
+    assert 0 < found.rested.p50 <= found.rested.p99 and 0 < found.in_a_row.p50 <= found.in_a_row.p99
+    assert Leader.objects.values().get() == before
 
 
 @pytest.mark.postgres
