@@ -13,7 +13,7 @@ from copytrading.decide import SignalFacts
 from copytrading.models import CarriedSize, CopyTrade, Leader, Signal, SignalCursor, SignalSourceTotal
 from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already
-from copytrading.states import OPEN, Status
+from copytrading.states import ON_THE_VENUE, OPEN, Status
 from execution.models import Position
 from ledger.questions import Asked, Question, Row
 from ledger.units import Micros, Side, cost_up
@@ -231,6 +231,11 @@ _SALES = Question(
         token_id__among=tokens,
     ).values_list("leader_id", "token_id", "pk", "traded_at")
 )
+
+
+def open_on_the_venue() -> int:
+    """How many orders stand on the venue, or may, or are not settled there."""
+    return CopyTrade.objects.filter(mode=ON_THE_VENUE, status__in=OPEN).count()
 
 
 def entries_before(signal_ids: Sequence[int], moment: datetime) -> set[int]:

@@ -16,8 +16,9 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db.models import Count
+from structlog.testing import capture_logs
 
-from copytrading.management.commands.runsupervisor import SOURCES, Command, shard
+from copytrading.management.commands.runsupervisor import SOURCES, Command, _tell_of_open_orders, shard
 from copytrading.models import CopyTrade, Follower, Leader, ShardLease, ShardStandby, Signal
 from copytrading.operations.cast import seed_configs, seed_followers, seed_leaders
 from copytrading.sources.silent import NOBODY_IS_HEARD
@@ -25,7 +26,7 @@ from copytrading.states import OPEN
 from ledger.models import CashBalance
 from ledger.units import ONE
 from tests.conftest import ROOT
-from tests.factories import SignalFactory
+from tests.factories import CopyTradeFactory, SignalFactory
 
 on_database = pytest.mark.django_db(transaction=True)
 
@@ -298,6 +299,19 @@ def test_a_shard_is_read(text: str, parsed: tuple[int, int]) -> None:
 def test_a_bad_shard_is_a_sentence(text: str, sentence: str) -> None:
     with pytest.raises(CommandError, match=f"argument --shard: .*{sentence}"):
         call_command("runsupervisor", f"--shard={text}")
+
+
+@on_database
+@pytest.mark.parametrize(
+    ("mode", "real", "told"), [("EXCHANGE", False, [1]), ("EXCHANGE", True, []), ("PAPER", False, [])]
+)
+def test_orders_that_nobody_asks_about_are_told_of(mode: str, real: bool, told: list[int], settings: Any) -> None:
+    CopyTradeFactory(pending=True, mode=mode)
+    CopyTradeFactory(mode=mode)
+    settings.ENABLE_REAL_TRADING = real
+    with capture_logs() as said:
+        _tell_of_open_orders()
+    assert [each["orders"] for each in said if each["log_level"] == "error"] == told
 
 
 @on_database

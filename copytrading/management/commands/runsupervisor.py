@@ -14,6 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 
 from copytrading.console import one_line, require_migrated, run_engine
 from copytrading.operations.leases import LeaseLost
+from copytrading.queries import open_on_the_venue
 from copytrading.readiness import Examination
 from copytrading.selftest import SelfTestDoors, SelfTestFailed, run_selftest
 from copytrading.shardlease import LeaseHeldByAnother
@@ -104,6 +105,7 @@ class Command(BaseCommand):
 
     def _run(self, options: dict[str, Any], *, since: datetime | None = None) -> tuple[bool, dict[str, Any], Engine]:
         index, of = options["shard"]
+        _tell_of_open_orders()
         choices = Choices(
             shard=index,
             of=of,
@@ -149,6 +151,16 @@ class Command(BaseCommand):
         if not files:
             raise CommandError("--source replay needs at least one --file.")
         return ReplaySource(load_files(files), engine.intake, pace=Pace(clock=engine.clock))
+
+
+def _tell_of_open_orders() -> None:
+    """Orders that nobody asks about hold money: whoever switched real trading off should know."""
+    if not settings.ENABLE_REAL_TRADING and (left := open_on_the_venue()):
+        log.error(
+            "Orders on the venue are open, and nobody asks about them while ENABLE_REAL_TRADING is off.",
+            action="start",
+            orders=left,
+        )
 
 
 def _port(options: dict[str, Any]) -> int:
