@@ -13,9 +13,10 @@ BOOKS_MAX = 2_048
 KEPT_MS = 60_000
 """A side of which nothing was taken for so long is not remembered: whatever was on its way has arrived."""
 
-CARRIED_MS = 3_000
-"""So long after it was planned an order may still be on its way to the book: it is signed, sent, matched, and the
-change told. A busy book changes several times a second meanwhile, and its next version is no new liquidity."""
+CARRIED_MS = 5_000
+"""So long after it was planned an order may still be on its way to the book: it leaves two seconds after it was
+written at the latest (`gate.SEND_WITHIN_MS`), is matched, and the change is told. A busy book changes several times a
+second, and its next version is no new liquidity."""
 
 NO_LEVELS: tuple[Level, ...] = ()
 

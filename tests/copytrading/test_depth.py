@@ -90,8 +90,8 @@ def test_a_level_that_went_and_came_again_is_new() -> None:
 def test_an_order_that_never_arrived_gives_its_part_back() -> None:
     found = DepthLeft()
     take(found, book(), 10, mode=REAL, now_ms=1_000)
-    assert left(found, book("2"), mode=REAL, now_ms=4_000) == [10]
-    assert left(found, book("3"), mode=REAL, now_ms=4_001) == [10, 10]
+    assert left(found, book("2"), mode=REAL, now_ms=1_000 + depth.CARRIED_MS) == [10]
+    assert left(found, book("3"), mode=REAL, now_ms=1_001 + depth.CARRIED_MS) == [10, 10]
 
 
 @given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 30), st.integers(0, 30)), max_size=8))
