@@ -23,6 +23,12 @@ _POSITIONS = Question(
     )
 )
 
+_TOKENS = Question(
+    lambda conditions: Market.objects.filter(condition_id__among=conditions).values_list(
+        "condition_id", "first_token_id", "second_token_id"
+    )
+)
+
 
 @dataclass(slots=True)
 class HeardLeader:
@@ -59,10 +65,7 @@ class HoldingsBook:
             self._conditions[leader, token] = condition
             self._read_at[leader, token] = read_at
         # Only what names no token moves all of a market's.
-        markets = Market.objects.filter(
-            condition_id__among={total.condition_id for total in totals if total.token_id is None}
-        )
-        for condition, *tokens in markets.values_list("condition_id", "first_token_id", "second_token_id"):
+        for condition, *tokens in _TOKENS.rows({total.condition_id for total in totals if total.token_id is None}):
             self._tokens[condition] = tuple(token for token in tokens if token is not None)
 
     def apply(self, leader: HeardLeader, total: GroupTotal, size_micros: int) -> Micros | None:
