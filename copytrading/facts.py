@@ -215,27 +215,28 @@ class Gatherer:
         now = self._clock.now()
         with together():
             markets = ask_markets(conditions - self._markets.keys())
-            asked = ask_switches(), ask_decided_pairs([signal.signal_id for signal in batch.signals])
+            switches = ask_switches()
+            decided = ask_decided_pairs([signal.signal_id for signal in batch.signals])
             overtaken = self._ask_overtaken(batch)
-            of_traders = ask_accounts(traders, now=now), ask_under_way(traders)
+            accounts, under_way = ask_accounts(traders, now=now), ask_under_way(traders)
         self._markets |= markets.answer()
         opposite = self._opposite(batch)
         seen = [*batch.signals, *(each for each in opposite.values() if each is not None)]
         return Gathered(
             operator=self._operator,
-            switches=asked[0].answer(),
+            switches=switches.answer(),
             markets={key: self._markets[key] for key in conditions if key in self._markets},
             already=already_decided(batch.signals),
             holdings=_holdings(batch, seen),
             opposite=opposite,
             bankrolls=bankrolls({c.follower_id for _s, c in batch.pairs if c.terms.sizing in OF_BANKROLL}),
             carried=_carried(batch, seen),
-            decided=frozenset(asked[1].answer()),
+            decided=frozenset(decided.answer()),
             overtaken=overtaken.answer() if overtaken else frozenset(),
             rule_base=Facts(now=self._clock.now()),
             held_back=held_back,
-            accounts=of_traders[0].answer(),
-            under_way=of_traders[1].answer(),
+            accounts=accounts.answer(),
+            under_way=under_way.answer(),
         )
 
     def _ask_overtaken(self, batch: Batch) -> Asked[frozenset[int]] | None:

@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from copytrading.decide import SignalFacts
-from copytrading.operations.attempts import FRESH_FOR
-from ledger.units import Side
+from copytrading.operations.attempts import FRESH_FOR, has_a_past
 
 REMEMBERED_MAX = 5_000
 """As many as a queue holds unless it is set otherwise, about a kilobyte each; the oldest are read again."""
@@ -15,7 +14,8 @@ REMEMBERED_MAX = 5_000
 class FreshSignals:
     """What was recorded here and not begun yet. The rows stay the truth: a copy that exists is not made again.
 
-    A sell is never answered for: what the leader bought before it, and is still open, has to be read with it.
+    A sell is never answered for, nor a later part of an action: what the leader did before it, and is still open, has
+    to be read with it.
     """
 
     def __init__(self) -> None:
@@ -32,6 +32,6 @@ class FreshSignals:
         """All of these in their order, on their first try; None when one of them must be read. They are forgotten."""
         found = [each for key in signal_ids if (each := self._known.pop(key, None)) is not None]
         known = len(found) == len(set(signal_ids))
-        if not known or any(each.side is Side.SELL or each.detected_at < now - FRESH_FOR for each in found):
+        if not known or any(has_a_past(each) or each.detected_at < now - FRESH_FOR for each in found):
             return None
         return sorted(found, key=lambda each: each.signal_id)

@@ -178,14 +178,14 @@ def open_ids(*, before: datetime, limit: int, shard: Shard, entries_since: datet
     return [OpenId(pk, side == Side.SELL) for pk, side in rows.values_list("pk", "side")[:limit]]
 
 
-def earlier_open_ids(sells: Sequence[SignalFacts]) -> set[int]:
-    """Open signals of the same leaders in the same markets that are older than one of these; no sell, no query."""
-    if not sells:
+def earlier_open_ids(signals: Sequence[SignalFacts]) -> set[int]:
+    """Open signals of the same leaders in the same markets that are older than one of these; none, no query."""
+    if not signals:
         return set()
     newest: dict[tuple[int, str], int] = {}
-    for sell in sells:
-        key = (sell.leader_id, sell.condition_id)
-        newest[key] = max(sell.signal_id, newest.get(key, 0))
+    for each in signals:
+        key = (each.leader_id, each.condition_id)
+        newest[key] = max(each.signal_id, newest.get(key, 0))
     rows = Signal.objects.filter(
         done_at__isnull=True, leader_id__in={key[0] for key in newest}, condition_id__in={key[1] for key in newest}
     )

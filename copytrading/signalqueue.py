@@ -9,7 +9,7 @@ what is added here: what nobody has to wait for need not go through the store an
 import asyncio
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -68,12 +68,13 @@ class _InHand:
     taken_ms: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Taker:
-    """Who waits for something to take: for how many, and where they are put."""
+    """Who waits for something to take: for how many, and what was handed over."""
 
     max_items: int
-    handed: asyncio.Future[list[Taken]]
+    items: list[Taken] = field(default_factory=list)
+    given: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class SignalQueue:
@@ -93,7 +94,7 @@ class SignalQueue:
         self._unended: list[str] = []
         self._early: list[Taken] = []
         self._taker: _Taker | None = None
-        self._asking: asyncio.Task[list[Taken]] | None = None
+        self._stored = self._storing = 0
         self._entry_age: timedelta | None = None
         self.refused: Counter[Refused] = Counter()
         # Series at 0 from the start: `increase()` does not count the first event of one that appears with it.
@@ -128,8 +129,9 @@ class SignalQueue:
         return refused
 
     async def add_again(self, items: Sequence[str], *, exits: Collection[str]) -> list[str]:
-        """As `add`, for what was offered before: refused once more it is counted apart."""
-        refused = await self._add(items, exits)
+        """As `add`, for what was offered before: refused once more it is counted apart. What is in hand is left out."""
+        held = self._held()
+        refused = await self._add([each for each in items if each not in held], exits)
         await self._count(Refused.STILL_FULL, len(refused))
         return refused
 
@@ -190,30 +192,22 @@ class SignalQueue:
         await self._events.tell_rest()
 
     async def _ask(self, max_items: int, wait_ms: int) -> list[Taken]:
-        """What the store gives, or what is added here meanwhile. Raises StoreDown."""
-        if self._asking is not None and self._asking.done():
-            asked, self._asking = self._asking, None
-            if found := asked.result():
-                return found
-        if not wait_ms:
-            return await self._store.take(max_items, wait_ms=0)
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._store.take(max_items, wait_ms=wait_ms), name="queue-take")
-            self._asking.add_done_callback(_looked_at)
-        self._taker = taker = _Taker(max_items, asyncio.get_running_loop().create_future())
+        """What the store has; while it has nothing, what is added here within the wait. Raises StoreDown.
+
+        It may answer earlier, and with nothing. Only this object adds for its shard, so that the wait need not be the
+        store's: what others left there is found by the next question.
+        """
+        before, quiet = self._stored, not self._storing
+        taken = await self._store.take(max_items, wait_ms=0)
+        if taken or not wait_ms or not quiet or self._stored != before:
+            return taken
+        # The store was empty, and nothing has gone or is on its way there: what is handed over now overtakes nothing.
+        self._taker = taker = _Taker(max_items)
         try:
-            await asyncio.wait({self._asking, taker.handed}, return_when=asyncio.FIRST_COMPLETED)
-        except asyncio.CancelledError:
-            asked, self._asking = self._asking, None
-            asked.cancel()
-            raise
+            await sleep_or_stop(self._clock, taker.given, wait_ms / 1_000)
         finally:
             self._taker = None
-        if taker.handed.done():
-            # The question goes on, because ending it would cost the connection: its answer is the next one's.
-            return taker.handed.result()
-        asked, self._asking = self._asking, None
-        return asked.result()
+        return taker.items
 
     def _hand_over(self, items: Sequence[str]) -> Sequence[str]:
         """Give them to whoever waits; those left. Lost with the process they are rows, and offered by the sweeper."""
@@ -222,7 +216,8 @@ class SignalQueue:
             return items
         self._taker = None
         mine = items[: taker.max_items]
-        taker.handed.set_result([Taken(item=each, receipt=f"{_HANDED}{each}") for each in mine])
+        taker.items = [Taken(item=each, receipt=f"{_HANDED}{each}") for each in mine]
+        taker.given.set()
         return items[len(mine) :]
 
     async def _add(self, items: Sequence[str], exits: Collection[str]) -> list[str]:
@@ -230,10 +225,14 @@ class SignalQueue:
         if not items:
             return []
         if not self._down:
+            self._stored += 1
+            self._storing += 1
             try:
                 return await self._store.add(items, exits=exits)
             except StoreDown as why:
                 await self._fall_back(why)
+            finally:
+                self._storing -= 1
         self._arrived.set()
         return []
 
@@ -299,11 +298,6 @@ class SignalQueue:
 
 
 _OF_DATABASE, _HANDED = "database:", "handed:"
-
-
-def _looked_at(asked: asyncio.Task[list[Taken]]) -> None:
-    if not asked.cancelled():
-        asked.exception()  # nobody may take any more
 
 
 class _Events:

@@ -27,8 +27,8 @@ Build = Callable[..., QuerySet[Any, Any]]
 def together(*, when: bool = True) -> Iterator[None]:
     """Send Postgres the statements of this block without waiting for each answer, but where one is read.
 
-    Outside a transaction the block is for reading only. COPY is not possible inside: `when` False leaves all as it is.
-    Raises what a statement raises, at the latest at the end.
+    Outside a transaction the block is for reading only. COPY and savepoints are not possible inside: `when` False
+    leaves all as it is. Raises what a statement raises, at the latest at the end.
     """
     if connection.vendor != "postgresql" or not when:
         yield

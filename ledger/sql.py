@@ -196,18 +196,26 @@ def _update_sql(
     model: type[models.Model], match: tuple[str, ...], assign: tuple[str, ...], *, returning: bool
 ) -> tuple[tuple[Any, ...], str]:
     fields = tuple(model._meta.get_field(name) for name in (*match, *assign))
-    sql = _update(model, fields, len(match), _recordset(fields), [f"v.c{n}" for n in range(len(fields))])
-    return fields, sql if returning else sql.partition(" RETURNING ")[0]
+    source, cells = _recordset(fields), [f"v.c{n}" for n in range(len(fields))]
+    return fields, _update(model, fields, len(match), source, cells, returning=returning)
 
 
-def _update(model: type[models.Model], fields: Sequence[Any], split: int, source: str, cells: Sequence[str]) -> str:
+def _update(
+    model: type[models.Model],
+    fields: Sequence[Any],
+    split: int,
+    source: str,
+    cells: Sequence[str],
+    *,
+    returning: bool = True,
+) -> str:
     quote = connection.ops.quote_name
     columns = [quote(field.column) for field in fields]
     sets = ", ".join(f"{column} = {cell}" for column, cell in zip(columns[split:], cells[split:], strict=True))
     wheres = " AND ".join(f"t.{column} = {cell}" for column, cell in zip(columns[:split], cells[:split], strict=True))
     return (
         f"UPDATE {quote(model._meta.db_table)} AS t SET {sets} "  # noqa: S608  (identifiers come from the model)
-        f"FROM {source} WHERE {wheres} RETURNING {quote(str(model._meta.pk.column))}"
+        f"FROM {source} WHERE {wheres}" + (f" RETURNING {quote(str(model._meta.pk.column))}" if returning else "")
     )
 
 

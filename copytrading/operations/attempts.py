@@ -36,11 +36,11 @@ def begin_signals(
 ) -> Begun:
     """Read the open ones among these signals, and put those aside that were tried too often. Raises LeaseLost.
 
-    With a sell come the leader's earlier signals in its market that are still open, for what they buy is sold: a full
-    queue refuses them before it refuses the sell.
+    With a sell, and with a later part of an action, come the leader's earlier signals in its market that are still
+    open: what they buy is sold, and counts for the part. A full queue may have refused them and not these.
     """
     rows = open_signals(signal_ids)
-    if earlier := earlier_open_ids([row.facts for row in rows if row.facts.side is Side.SELL]):
+    if earlier := earlier_open_ids([row.facts for row in rows if has_a_past(row.facts)]):
         rows = open_signals(sorted(earlier.union(signal_ids)))
     poisoned = tuple(row.facts.signal_id for row in rows if row.attempts >= attempts_max)
     if poisoned:
@@ -51,6 +51,11 @@ def begin_signals(
     return Begun(
         tuple(row.facts for row in left), frozenset(row.facts.signal_id for row in left if row.attempts), poisoned
     )
+
+
+def has_a_past(signal: SignalFacts) -> bool:
+    """Whether the leader's earlier signals in its market must be decided before this one."""
+    return signal.side is Side.SELL or signal.part > 1
 
 
 def on_a_later_try(signals: Sequence[SignalFacts], *, now: datetime) -> list[int]:

@@ -68,8 +68,9 @@ class PaperDoors:
 class PaperVenue:
     """`Venue` whose orders are final at once: filled, perhaps in part, or rejected.
 
-    Orders that meet the same version of a book compete for its liquidity in the order of their arrival.
-    Nothing is awaited between looking an order up and remembering it, so one hash is executed once.
+    Orders that meet the same version of a book compete for its liquidity in the order of their arrival; a while after
+    the last of them it is there again. Nothing is awaited between looking an order up and remembering it, so one hash
+    is executed once.
     """
 
     def __init__(self, name: str, doors: PaperDoors, *, config: PaperConfig) -> None:

@@ -145,3 +145,19 @@ def test_sell_brings_the_leaders_refused_buy_of_the_market_along(world: World) -
     world.run(lambda: world.engine.stores.queue.add([str(sell.pk)]))
     world.settle()
     assert [(trade.side, trade.status) for trade in world.trades()] == [("BUY", "EXECUTED"), ("SELL", "EXECUTED")]
+
+
+def test_a_later_part_brings_the_refused_one_before_it_along(world: World) -> None:
+    world.follower()
+    row = world.row("1000", "0.50")
+    world.show(row)
+    world.show(row)
+    first, later = world.signals()
+    world.run(world.engine.stores.clear)
+    world.run(lambda: world.engine.stores.queue.add([str(later.pk)]))
+    world.settle()
+    # Decided the other way round, the first would be bought in full beside it: the bound of a trade is 100 dollars.
+    assert [(trade.signal_id, trade.size_micros) for trade in world.trades()] == [
+        (first.pk, 100_000_000),
+        (later.pk, 96_070_000),
+    ]

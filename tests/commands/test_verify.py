@@ -213,12 +213,13 @@ booking.fill_entries = lambda fill: legs(fill)[:-1]
 """
 
 WITHOUT_LEASE_AND_BUDGETS = """
+from types import SimpleNamespace
 from copytrading.operations import copy_rows, funds, outcomes, prewrite
 order = copy_rows._order
 def another_hash(plan):
     return order(plan) | {"order_hash": "0x" + plan.order_hash[:1:-1]}
 copy_rows._order = another_hash
-prewrite.hold = lambda lease: None
+prewrite.ask_hold = lambda lease: SimpleNamespace(answer=lambda: None)
 funds.write_budgets = lambda before, after: None
 outcomes.give_back_budgets = lambda moves: None
 """

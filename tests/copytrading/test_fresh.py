@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -42,9 +43,12 @@ def test_one_that_is_not_known_makes_all_of_them_be_read(heard: SignalFacts) -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "late"), [({"side": Side.SELL}, timedelta(0)), ({}, FRESH_FOR + timedelta(seconds=1))]
+    ("changed", "late"),
+    [({"side": Side.SELL}, timedelta(0)), ({"part": 2}, timedelta(0)), ({}, FRESH_FOR + timedelta(seconds=1))],
 )
-def test_sells_and_later_tries_are_read(heard: SignalFacts, changed: dict[str, Side], late: timedelta) -> None:
+def test_sells_later_parts_and_later_tries_are_read(
+    heard: SignalFacts, changed: dict[str, Any], late: timedelta
+) -> None:
     fresh = FreshSignals()
     fresh.note([replace(heard, **changed)])
     assert fresh.take([1], now=BEGINNING + late) is None
