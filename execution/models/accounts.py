@@ -40,7 +40,7 @@ class TradingAccount(models.Model):
     class Kind(models.TextChoices):
         """How it signs."""
 
-        EOA = "EOA"
+        EOA = "EOA", "EOA"
         SESSION = "SESSION"
 
     class State(models.TextChoices):
