@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from copytrading.models import CopyTrade, Follower, Leader
+from copytrading.models import CopyTrade, Follower, Leader, Signal
 from copytrading.states import OPEN
 from execution.models import Market, Position
 from execution.ports import Resting, Unknown
@@ -14,6 +14,7 @@ from guardrails.models import Budget, GuardrailEvent
 from ledger.entries import CASH, Entry, account, net
 from ledger.models import CashBalance, LedgerEntry
 from ledger.units import ONE, cost_up
+from tests.factories import CopyTradeFactory
 from tests.test_pipeline import NO_FILL, MeddlingBooks, Venue, filled, statuses, told, worlds
 from tests.world import TOKEN, World, reasons
 
@@ -249,3 +250,17 @@ def test_an_order_that_is_matched_no_more_stops_nothing_and_is_asked_about_again
     world.clock.advance(10)
     world.rescue()
     assert statuses(world.trades()) == ["EXECUTED"]
+
+
+def test_a_lost_race_for_the_only_follower_leaves_everything_to_the_winner(make_world: Any) -> None:
+    books = MeddlingBooks()
+    world = make_world(quotes=books)
+    fred = world.follower()
+    Leader.objects.update(daily_limit_micros=500 * ONE)
+    before = list(CashBalance.objects.values())
+    books.meddle = lambda: CopyTradeFactory(config=fred.configs.get(), signal=Signal.objects.get())
+    world.copy(world.row())
+    assert told(world.trades(fred)) == [["BELOW_MINIMUM"]]
+    assert not Budget.objects.exclude(spent_micros=0).exists()
+    assert list(CashBalance.objects.values()) == before
+    assert Signal.objects.get().done_at

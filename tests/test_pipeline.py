@@ -23,7 +23,6 @@ from execution.ports import Fill, Filled, NotFound, OrderRef, OrderState, Outcom
 from execution.quotes import FixedBooks
 from guardrails.models import Budget, GuardrailEvent
 from guardrails.operations import set_switch
-from ledger.models import CashBalance
 from ledger.units import ONE, Micros
 from tests.doors import VirtualClock, outside_loop
 from tests.factories import CopyTradeFactory
@@ -274,20 +273,6 @@ def test_a_lost_race_for_one_follower_still_writes_the_others(make_world: Any) -
     assert told(world.trades(fred)) == [["BELOW_MINIMUM"]]
     assert statuses(world.trades(fay) + world.trades(gina)) == ["EXECUTED", "EXECUTED"]
     assert Budget.objects.get().spent_micros == 102 * ONE
-    assert Signal.objects.get().done_at
-
-
-def test_a_lost_race_for_the_only_follower_leaves_everything_to_the_winner(make_world: Any) -> None:
-    books = MeddlingBooks()
-    world = make_world(quotes=books)
-    fred = world.follower()
-    Leader.objects.update(daily_limit_micros=500 * ONE)
-    before = list(CashBalance.objects.values())
-    books.meddle = lambda: CopyTradeFactory(config=fred.configs.get(), signal=Signal.objects.get())
-    world.copy(world.row())
-    assert told(world.trades(fred)) == [["BELOW_MINIMUM"]]
-    assert not Budget.objects.exclude(spent_micros=0).exists()
-    assert list(CashBalance.objects.values()) == before
     assert Signal.objects.get().done_at
 
 
