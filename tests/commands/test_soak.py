@@ -49,13 +49,13 @@ def soak(database_url: str, *words: str, change: str = "") -> "subprocess.Comple
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.slow
 def test_a_short_soak_with_faults_copies_everything_once_in_flat_memory(database_url: str) -> None:
     done = soak(database_url, "--minutes", "0.3", "--json")
     assert done.returncode == 0, done.stderr[-3_000:]
     told = json.loads(done.stdout)
     assert told["wrong"] == [] and told["memory"]["flat"]
-    assert told["trades"] == told["signals"] > 10 and told["copies"] == 5 * told["signals"]
+    # A trade of which a fault held some rows back is heard, and copied, in parts: `wrong` is empty when they add up.
+    assert told["signals"] >= told["trades"] > 10 and told["copies"] == 5 * told["signals"]
     assert sum(told["faults"].values()) > 0
 
 
