@@ -1,6 +1,6 @@
 """Reads what followers chose, as the decisions see it. One query, and no model for each row: they are read often."""
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
@@ -18,6 +18,7 @@ from execution.orders import OrderType
 from execution.pricing import Slippage
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Reason, Refusal, Unit
+from ledger.questions import Question, Row, together
 from ledger.sql import database_now
 
 LIMITS = ("hourly_limit_micros", "daily_limit_micros", "hourly_limit_count", "daily_limit_count")
@@ -120,19 +121,33 @@ def configs_by_id(config_ids: Iterable[int]) -> tuple[Config, ...]:
 def changes_since(moment: datetime, *, known: Collection[Change]) -> Changes:
     """What was changed from this moment of the database's clock on, without what is known already.
 
-    Four questions on indexes; a change of a leader or follower names all its configs.
+    Four questions on indexes, asked together; a change of a leader or follower names all its configs.
     """
     read_at = _moment()
+    with together():
+        asked = [_CHANGED[table].ask(moment, read=_as_they_are) for table, _model, _name in SOURCES]
     marks: set[Change] = set()
     ids: set[int] = set()
-    for table, model, name in SOURCES:
-        rows = model._default_manager.filter(updated_at__gte=moment).values_list("pk", "updated_at")
-        new = {Change(table, pk, at) for pk, at in rows} - set(known)
+    for (table, _model, name), changed in zip(SOURCES, asked, strict=True):
+        new = {Change(table, pk, at) for pk, at in changed.answer()} - set(known)
         if new:
             of_these = CopyConfig.objects.filter(**{f"{name}__in": [mark.pk for mark in new]})
             ids.update(of_these.values_list("pk", flat=True))
             marks |= new
     return Changes(config_ids=tuple(sorted(ids)), marks=frozenset(marks), read_at=read_at)
+
+
+def _changed(model: type[models.Model]) -> Question:
+    return Question(
+        lambda moment: model._default_manager.filter(updated_at__gte=moment).values_list("pk", "updated_at")
+    )
+
+
+_CHANGED = {table: _changed(model) for table, model, _name in SOURCES}
+
+
+def _as_they_are(rows: Sequence[Row]) -> Sequence[Row]:
+    return rows
 
 
 def _moment() -> Moment:

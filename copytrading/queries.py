@@ -15,7 +15,7 @@ from copytrading.shards import shard_of
 from copytrading.sizing import NOTHING_YET, Already
 from copytrading.states import ON_THE_VENUE, OPEN, Status
 from execution.models import Position
-from ledger.questions import Asked, Question, Row
+from ledger.questions import Asked, Question, Row, together
 from ledger.units import Micros, Side, cost_up
 
 
@@ -306,13 +306,31 @@ def to_rescue(due: Due) -> list[CopyTrade]:
 
     Those asked about longest ago come first, so that many cannot starve the rest.
     """
+    with together():
+        any_stuck = _ANY_STUCK.ask(due.open_since, due.now, read=bool)
+        any_watched = _ANY_WATCHED.ask(due.now, read=bool)
+    is_stuck, is_watched = any_stuck.answer(), any_watched.answer()
+    if not is_stuck and not is_watched:
+        return []
     rows = CopyTrade.objects.filter(mode__in=due.modes)
     leaders = due.shard.leader_ids()
     if leaders is not None:
         rows = rows.filter(leader_id__in=leaders)
+    oldest_first = _stuck(rows, due.open_since, due.now).order_by(F("next_retry_at").asc(nulls_first=True), "id")
+    watched = _watched(rows, due.now).order_by("next_retry_at")
+    return [*oldest_first[: due.limit], *watched[: due.limit]]
+
+
+def _stuck(rows: QuerySet[CopyTrade], open_since: datetime, now: datetime) -> QuerySet[CopyTrade]:
     open_states = Q(status__in=[Status.UNKNOWN, Status.LIVE, Status.MATCHED])
-    unanswered = Q(status=Status.PENDING, decided_at__lt=due.open_since)
-    stuck = rows.filter(open_states | unanswered).exclude(next_retry_at__gt=due.now)
-    watched = rows.filter(status=Status.FAILED, next_retry_at__lte=due.now)
-    oldest_first = stuck.order_by(F("next_retry_at").asc(nulls_first=True), "id")
-    return [*oldest_first[: due.limit], *watched.order_by("next_retry_at")[: due.limit]]
+    unanswered = Q(status=Status.PENDING, decided_at__lt=open_since)
+    return rows.filter(open_states | unanswered).exclude(next_retry_at__gt=now)
+
+
+def _watched(rows: QuerySet[CopyTrade], now: datetime) -> QuerySet[CopyTrade]:
+    return rows.filter(status=Status.FAILED, next_retry_at__lte=now)
+
+
+# Most of the time nobody is due, and to say the whole question takes longer than to look.
+_ANY_STUCK = Question(lambda open_since, now: _stuck(CopyTrade.objects.all(), open_since, now).values_list("pk")[:1])
+_ANY_WATCHED = Question(lambda now: _watched(CopyTrade.objects.all(), now).values_list("pk")[:1])
