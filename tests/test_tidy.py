@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 import pytest
 
@@ -37,6 +38,7 @@ SETTINGS_READERS = (
 ALLOWED: dict[str, frozenset[str]] = {}
 """By rule: the offences ("path" or "path:function") that are known and wait for their repair."""
 
+N = TypeVar("N", bound=ast.AST)
 Rule = Callable[[str, ast.Module, str], Iterator[str]]
 
 
@@ -88,7 +90,28 @@ def settings_below_wiring(path: str, tree: ast.Module, text: str) -> Iterator[st
             yield path
 
 
-RULES: tuple[Rule, ...] = (long_files, long_functions, floats_near_money, prints, settings_below_wiring)
+def borrowed_names(path: str, tree: ast.Module, text: str) -> Iterator[str]:
+    """A comprehension that calls a variable as the module calls a function that is called beside it.
+
+    Python 3.12.1 takes the function for the variable then, and raises UnboundLocalError.
+    """
+    functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            called = {call.func.id for call in _found(node, ast.Call) if isinstance(call.func, ast.Name)}
+            targets = [name for each in _found(node, ast.comprehension) for name in _found(each.target, ast.Name)]
+            if functions & called & {name.id for name in targets}:
+                yield f"{path}:{node.name}"
+
+
+def _found(node: ast.AST, kind: type[N]) -> Iterator[N]:
+    return (each for each in ast.walk(node) if isinstance(each, kind))
+
+
+RULES: tuple[Rule, ...] = (
+    *(long_files, long_functions, floats_near_money, prints, settings_below_wiring),
+    borrowed_names,
+)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
@@ -117,6 +140,12 @@ def test_code_is_tidy(rule: Rule) -> None:
         (settings_below_wiring, "ledger/db.py", "from django.db import models", "from django.conf import settings"),
         (settings_below_wiring, "execution/chain.py", "import django.db", "import django.conf"),
         (settings_below_wiring, "guardrails/rules.py", "import config_x", "from config import settings"),
+        (
+            borrowed_names,
+            "ledger/db.py",
+            "def _a(): ...\ndef f(): [b for _b, b in c]; _a()",
+            "def _a(): ...\ndef f(): [b for _a, b in c]; _a()",
+        ),
     ],
 )
 def test_each_rule_can_fail(rule: Rule, path: str, good: str, bad: str) -> None:

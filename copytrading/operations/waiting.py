@@ -74,7 +74,7 @@ def promote(work: Promotion) -> Written:
         if work.lease is not None:
             hold(work.lease)
         mine = _still_as_seen(work)
-        decisions = [decision for _row, decision in mine]
+        decisions = [decision for _seen, decision in mine]
         funds = Funds(decisions)
         granted = [funds.grant(decision) for decision in decisions]
         rows = [_row(work, row, decision, extra) for (row, decision), extra in zip(mine, granted, strict=True)]
