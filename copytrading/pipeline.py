@@ -210,7 +210,7 @@ class Pipeline:
                 decisions = steps.planner.plan_all(answers, gathered, quotes)
             decisions = await steps.sender.prove(decisions)
             if steps.room is not None:
-                decisions = steps.room.hold_back(decisions, gathered)
+                decisions = steps.room.hold_back(decisions, gathered, outgoing=steps.sender.outgoing)
         written_ms = self._doors.clock.monotonic_ms()
         with stages.measure("prewrite"):
             written = await self._prewrite(batch, decisions, now=gathered.rule_base.now)

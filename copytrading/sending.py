@@ -8,7 +8,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -20,8 +20,9 @@ from copytrading.operations.decisions import Decision
 from copytrading.operations.outcomes import Move
 from copytrading.operations.prewrite import Reserved
 from copytrading.outcomes import OutcomeWriter, note_answer
+from copytrading.outgoing import Outgoing
 from copytrading.pauses import sleep_or_stop
-from copytrading.states import Actor, Status
+from copytrading.states import ON_THE_VENUE, Actor, Status
 from execution.orders import OrderPlan
 from execution.ports import (
     Filled,
@@ -94,6 +95,22 @@ class _Order:
     written_ms: float
 
 
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """Until when the venue held a lane up, and why."""
+
+    until_ms: float
+    refusal: Refusal
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One follower's orders, the first of them under way, and the last time that the venue did not take one."""
+
+    orders: deque[_Order] = field(default_factory=deque)
+    held: _Held | None = None
+
+
 class Sender:
     """Sends each follower's orders one after the other, all followers side by side; `in_flight_max` bounds them.
 
@@ -102,9 +119,11 @@ class Sender:
     """
 
     def __init__(self, doors: SendDoors, *, stages: StageTimes, tallies: Tallies, in_flight_max: int) -> None:
+        self.outgoing = Outgoing()
+        """Orders for the venue that it was not asked to take yet: they will use up its limits."""
         self._doors, self._stages, self._tallies, self._in_flight_max = doors, stages, tallies, in_flight_max
         self._in_flight = 0
-        self._lanes: dict[int, deque[_Order]] = {}
+        self._lanes: dict[int, _Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: Counter[str] = Counter()
         self._in_hand: set[int] = set()
@@ -141,7 +160,11 @@ class Sender:
         return decision
 
     async def settled(self, conditions: Iterable[str]) -> None:
-        """Wait until no order in these markets is under way."""
+        """Wait until no order in these markets is under way, but for those on the venue.
+
+        What these leave to sell is waited for by the copy alone (`copytrading.waiting_room`): the venue may hold one
+        account's order up for a minute.
+        """
         await self._until(lambda: not any(self._open[condition] for condition in conditions))
 
     async def room_for(self, copies: int) -> None:
@@ -166,16 +189,19 @@ class Sender:
         """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""
         self._doors.gate.forget()
         for each in reserved:
-            self._open[each.decision.signal.condition_id] += 1
+            if each.row.mode == ON_THE_VENUE:
+                self.outgoing.add(each.trade_id, each.row.follower_id)
+            else:
+                self._open[each.decision.signal.condition_id] += 1
             self._in_hand.add(each.trade_id)
             lane = self._lanes.get(each.row.follower_id)
             if lane is None:
-                lane = self._lanes[each.row.follower_id] = deque()
+                lane = self._lanes[each.row.follower_id] = _Lane()
                 sending = self._doors.costs.steps("send", self._send_lane(each.row.follower_id, lane))
                 task = asyncio.create_task(sending, name=f"lane-{each.row.follower_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            lane.append(_Order(each, written_ms))
+            lane.orders.append(_Order(each, written_ms))
         self._in_flight += len(reserved)
         IN_FLIGHT_ORDERS.set(self._in_flight)
 
@@ -191,12 +217,12 @@ class Sender:
         if self._failure is not None:
             raise self._failure
 
-    async def _send_lane(self, follower_id: int, lane: deque[_Order]) -> None:
+    async def _send_lane(self, follower_id: int, lane: _Lane) -> None:
         try:
-            while lane:
-                order = lane[0]
-                move = await self._send(order.reserved, written_ms=order.written_ms)
-                lane.popleft()
+            while lane.orders:
+                order = lane.orders[0]
+                move = await self._send(order, lane)
+                lane.orders.popleft()
                 if move is None:
                     self._finish(order.reserved)
                 else:
@@ -207,7 +233,7 @@ class Sender:
             # Nothing is awaited between the last look at the lane and here: an order started later makes a new one.
             # What a failure leaves in it is no longer under way here; rescue asks about it.
             del self._lanes[follower_id]
-            for order in lane:
+            for order in lane.orders:
                 self._finish(order.reserved)
 
     def _recorded(self, reserved: Reserved, move: Move, recorded: asyncio.Future[bool]) -> None:
@@ -221,15 +247,24 @@ class Sender:
     def _finish(self, reserved: Reserved) -> None:
         condition = reserved.decision.signal.condition_id
         self._in_hand.discard(reserved.trade_id)
-        self._open[condition] -= 1
-        if not self._open[condition]:
-            del self._open[condition]
+        self.outgoing.remove(reserved.trade_id)
+        if reserved.row.mode != ON_THE_VENUE:
+            self._open[condition] -= 1
+            if not self._open[condition]:
+                del self._open[condition]
         self._in_flight -= 1
         IN_FLIGHT_ORDERS.set(self._in_flight)
         self._changed.set()
 
-    async def _send(self, reserved: Reserved, *, written_ms: float) -> Move | None:
-        clock, route = self._doors.clock, self._doors.routes[reserved.row.mode]
+    async def _send(self, order: _Order, lane: _Lane) -> Move | None:
+        """Send it, again and again while the venue does not take it and it is fresh; None: not ours any more."""
+        clock, reserved = self._doors.clock, order.reserved
+        route, written_ms = self._doors.routes[reserved.row.mode], order.written_ms
+        if lane.held is not None and lane.held.until_ms > written_ms:
+            # It was behind one that the venue did not take, and was not tried: that time is not its own.
+            if not self._is_fresh(reserved, at=clock.now()):
+                return _failed(reserved, lane.held.refusal)
+            written_ms = lane.held.until_ms
         while True:
             try:
                 with self._doors.costs.measure("sign"):
@@ -241,15 +276,19 @@ class Sender:
                 tried = await self._try(reserved, route, signature, written_ms=written_ms)
             if not isinstance(tried, NotTaken):
                 return tried
-            not_taken = _failed(reserved, Refusal(_HELD_UP[tried.why], subject=tried.detail[:SUBJECT_MAX]))
+            refusal = Refusal(_HELD_UP[tried.why], subject=tried.detail[:SUBJECT_MAX])
             again_at = clock.now() + timedelta(seconds=tried.wait_s)
-            if again_at > reserved.decision.signal.traded_at + timedelta(seconds=self._doors.fresh_s):
-                return not_taken
+            if not self._is_fresh(reserved, at=again_at):
+                return _failed(reserved, refusal)
             await sleep_or_stop(clock, self._closing, tried.wait_s)
             if self._closing.is_set():
-                return not_taken
+                return _failed(reserved, refusal)
             # The order itself bounds its price; the lease and the switches are looked at anew.
             written_ms = clock.monotonic_ms()
+            lane.held = _Held(written_ms, refusal)
+
+    def _is_fresh(self, reserved: Reserved, *, at: datetime) -> bool:
+        return at <= reserved.decision.signal.traded_at + timedelta(seconds=self._doors.fresh_s)
 
     def _slot(self, mode: str) -> AbstractAsyncContextManager[object]:
         return self._slots.get(mode) or nullcontext()
@@ -269,10 +308,14 @@ class Sender:
         if self._closing.is_set():
             return None
         began_ms, submitted_at = clock.monotonic_ms(), clock.now()
+        self.outgoing.remove(reserved.trade_id)
         outcome = await route.venue.submit(reserved.plan, signature, follower_id=row.follower_id)
         self._stages.add("execution", clock.monotonic_ms() - began_ms)
         note_answer(self._doors.writer.breakers, row, outcome)
-        return outcome if isinstance(outcome, NotTaken) else self._move(reserved, outcome, submitted_at=submitted_at)
+        if isinstance(outcome, NotTaken):
+            self.outgoing.add(reserved.trade_id, row.follower_id)
+            return outcome
+        return self._move(reserved, outcome, submitted_at=submitted_at)
 
     def _move(self, reserved: Reserved, outcome: Outcome, *, submitted_at: datetime) -> Move:
         refusal = refusal_of(outcome) if isinstance(outcome, Rejected) else None

@@ -5,12 +5,13 @@ sent. It is decided anew when its time has come (`copytrading.tracking.waiting`)
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
 from copytrading.facts import Gathered
 from copytrading.operations.decisions import Decision, Waits
+from copytrading.outgoing import Outgoing
 from copytrading.states import ON_THE_VENUE
 from copytrading.under_way import UnderWay
 from guardrails.intents import Reason, Refusal
@@ -32,8 +33,8 @@ _FOR_SHARES = frozenset({Reason.NOTHING_TO_SELL, Reason.BELOW_MINIMUM, Reason.AC
 class OrderRates(Protocol):
     """The venue's limits on orders, as `execution.clob.rates` keeps them."""
 
-    def peek_ms(self, signer: str, tier: str = ...) -> float:
-        """For how long an order of this signer would have to wait now; takes nothing."""
+    def peek_ms(self, signer: str, tier: str = ..., *, ahead: int = ..., ahead_of_all: int = ...) -> float:
+        """For how long an order of this signer would have to wait behind so many of its own and of all; takes none."""
         ...
 
 
@@ -60,20 +61,26 @@ class WaitingRoom:
         self._clock, self._rates, self._fresh = clock, rates, timedelta(seconds=fresh_s)
 
     def hold_back(
-        self, decisions: Sequence[Decision], gathered: Gathered, *, again: Mapping[PairKey, Queued] | None = None
+        self,
+        decisions: Sequence[Decision],
+        gathered: Gathered,
+        *,
+        outgoing: Outgoing,
+        again: Mapping[PairKey, Queued] | None = None,
     ) -> list[Decision]:
         """The decisions, with those that must wait as such; `again` are those that have waited, by their pair.
 
-        Orders of one account keep their order: behind one that waits for the limit the later ones wait too.
+        Orders of one account keep their order: behind one that waits for the limit the later ones wait too. What is
+        `outgoing`, and what goes before in this batch, uses up the limit first.
         """
         known = again or {}
         there = gathered.under_way.without({each.trade_id for each in known.values()})
-        now, held = self._clock.now(), set[int]()
+        now, line = self._clock.now(), _Line(outgoing)
         found = []
         for each in decisions:
             decision = each
             if each.config.mode == ON_THE_VENUE:
-                decision = self._admit(each, gathered, there, _Turn(now, held, known.get(_pair(each))))
+                decision = self._admit(each, gathered, there, _Turn(now, line, known.get(_pair(each))))
             found.append(decision)
         return found
 
@@ -88,8 +95,9 @@ class WaitingRoom:
             return decision
         wait = self._wait(decision, gathered, there, turn)
         if not wait:
+            turn.line.admitted.add(_pair(decision), decision.config.follower_id)
             return decision
-        turn.held.add(decision.config.follower_id)
+        turn.line.held.add(decision.config.follower_id)
         until, again_at = decision.signal.traded_at + self._fresh, turn.now + wait
         if again_at > until:
             return replace(decision, plan=None, budgets=(), refusals=(Refusal(Reason.RATE_LIMITED),))
@@ -102,17 +110,29 @@ class WaitingRoom:
             return timedelta(0)
         follower = decision.config.follower_id
         place = turn.queued.trade_id if turn.queued else LATER_NEVER
-        wait = timedelta(milliseconds=self._rates.peek_ms(account.signer, account.tier))
-        behind = follower in turn.held or there.queued.get(follower, (LATER_NEVER,))[0] < place
+        line = turn.line
+        ahead, of_all = line.outgoing.of(follower) + line.admitted.of(follower), len(line.outgoing) + len(line.admitted)
+        wait_ms = self._rates.peek_ms(account.signer, account.tier, ahead=ahead, ahead_of_all=of_all)
+        wait = timedelta(milliseconds=wait_ms)
+        behind = follower in line.held or there.queued.get(follower, (LATER_NEVER,))[0] < place
         return max(wait, LOOK_AGAIN) if wait or behind else wait
+
+
+@dataclass(slots=True)
+class _Line:
+    """Who goes before: what is outgoing, what of this batch goes by follower, and whose orders wait already."""
+
+    outgoing: Outgoing
+    admitted: Outgoing = field(default_factory=Outgoing)
+    held: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """One decision's turn: the moment, whose orders wait already, and what is known of it from before."""
+    """One decision's turn: the moment, who goes before, and what is known of it from before."""
 
     now: datetime
-    held: set[int]
+    line: _Line
     queued: Queued | None
 
 

@@ -139,7 +139,7 @@ class Waiting:
         again = {(row.config_id, row.signal_id): _queued(row) for row in taken.rows}
         work = Promotion(
             rows=taken.rows,
-            decisions=steps.room.hold_back(decisions, gathered, again=again),
+            decisions=steps.room.hold_back(decisions, gathered, outgoing=steps.sender.outgoing, again=again),
             lease=steps.lease.held(),
             lock_token=doors.ids.token(),
             locked_by=self._settings.worker,

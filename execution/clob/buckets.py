@@ -17,9 +17,10 @@ class Bucket:
         self._depth_ms = burst * self._every_ms
         self._full_at_ms = 0.0
 
-    def wait_ms(self, now_ms: float) -> float:
-        """Until there is a token; 0 when there is one."""
-        wait = self._full_at_ms + self._every_ms - self._depth_ms - now_ms
+    def wait_ms(self, now_ms: float, *, ahead: int = 0) -> float:
+        """Until there is a token, when so many others are taken before it; 0 when there is one."""
+        taken_at_ms = max(self._full_at_ms, now_ms) + ahead * self._every_ms if ahead else self._full_at_ms
+        wait = taken_at_ms + self._every_ms - self._depth_ms - now_ms
         return wait if wait > ROUNDING_MS else 0.0
 
     def take(self, now_ms: float) -> None:

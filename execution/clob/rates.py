@@ -92,11 +92,16 @@ class OrderRates:
         self._store_again_ms = self._full_until_ms = 0.0
         self._asking = SharedRun(self._refill, name="order-grants")
 
-    def peek_ms(self, signer: str, tier: str = USUAL_TIER) -> float:
-        """For how long an order of this signer would have to wait, as far as this process knows; takes nothing."""
+    def peek_ms(self, signer: str, tier: str = USUAL_TIER, *, ahead: int = 0, ahead_of_all: int = 0) -> float:
+        """For how long an order of this signer would have to wait, as far as this process knows; takes nothing.
+
+        So many orders of the signer, and of everybody, are to be posted before it.
+        """
         now = self._clock.monotonic_ms()
-        buckets = (self._bucket(signer, tier), *self._address())
-        waits = (bucket.wait_ms(now) for bucket in buckets)
+        waits = (
+            self._bucket(signer, tier).wait_ms(now, ahead=ahead),
+            *(bucket.wait_ms(now, ahead=ahead_of_all) for bucket in self._address()),
+        )
         return max(self._pause.wait_ms(), self._full_until_ms - now, *waits, 0.0)
 
     async def wait_ms(self, signer: str, tier: str = USUAL_TIER) -> float:

@@ -33,7 +33,7 @@ class Rates:
         self.wait_ms = 0.0
         self.asked: list[str] = []
 
-    def peek_ms(self, signer: str, tier: str = "STANDARD") -> float:
+    def peek_ms(self, signer: str, tier: str = "STANDARD", *, ahead: int = 0, ahead_of_all: int = 0) -> float:
         self.asked.append(signer)
         return self.wait_ms
 

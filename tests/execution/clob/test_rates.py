@@ -72,6 +72,19 @@ async def test_a_signer_has_the_burst_and_the_rate_of_its_tier(tier: str, limits
     assert limits[0] - 1 <= again <= limits[0]
 
 
+async def test_a_look_counts_what_is_to_be_posted_before() -> None:
+    clock = VirtualClock()
+    own = rates(clock, short=1_000, long=100_000, share_percent=100)
+    burst, rate = TIERS["STANDARD"][1], TIERS["STANDARD"][0]
+    assert own.peek_ms(FAY, ahead=burst - 1, ahead_of_all=burst - 1) == 0
+    assert own.peek_ms(FAY, ahead=burst + 1) == pytest.approx(2_000 / rate)
+    assert own.peek_ms(FRED, ahead_of_all=99) == 0  # a tenth of what an address may post in ten seconds
+    assert own.peek_ms(FRED, ahead_of_all=100) == pytest.approx(1_000 / 90)
+    for _ in range(burst):
+        assert await own.wait_ms(FAY) == 0
+    assert own.peek_ms(FAY, ahead=1) == pytest.approx(2_000 / rate)
+
+
 async def test_one_signer_that_waits_keeps_nobody_else() -> None:
     own = rates(VirtualClock())
     while await own.wait_ms(FAY) == 0:
