@@ -65,7 +65,7 @@ def build_accounts(doors: AccountDoors, http: Http, *, client: ClobClient, signe
         FundsDoors(database=database, clock=clock, balances=balances, book=book, exchanges=exchanges),
         FundsTerms(ttl_ms=settings.TRADING_MONEY_TTL_MS, buy_wait_ms=settings.TRADING_MONEY_WAIT_MS),
     )
-    place = Place(client, http, clock, geoblock_url=settings.TRADING_GEOBLOCK_URL, rpc=_rpc(doors, http))
+    place = Place(client, http, clock, geoblock_url=settings.TRADING_GEOBLOCK_URL, rpc=build_rpc(doors, http))
     examiner = Examiner(
         ExaminerDoors(
             clock=clock,
@@ -150,7 +150,8 @@ def _opened(vault: Vault, name: str) -> str:
     return ""
 
 
-def _rpc(doors: AccountDoors, http: Http) -> Rpc | None:
+def build_rpc(doors: AccountDoors, http: Http) -> Rpc | None:
+    """The nodes of the chain; None where the settings name none. Raises ImproperlyConfigured."""
     if not settings.RPC_URLS:
         return None
     try:

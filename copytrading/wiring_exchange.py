@@ -15,7 +15,15 @@ from copytrading.supervisor import Engine, Service
 from copytrading.tracking.audit import Audit, AuditDoors
 from copytrading.tracking.user_streams import StreamDoors, StreamSettings, UserStreams
 from copytrading.wiring import EngineDoors, ExchangeDoors, build_shared_stores, what_has_time
-from copytrading.wiring_accounts import AccountDoors, Accounts, build_accounts, build_client, ensure_trader
+from copytrading.wiring_accounts import (
+    AccountDoors,
+    Accounts,
+    build_accounts,
+    build_client,
+    build_rpc,
+    ensure_trader,
+    exchange_addresses,
+)
 from copytrading.wiring_signer import build_signer, build_vault, expect_of, needed_secrets, refuse_lost_keys
 from execution.clob.client import BODY_MAX, ClobClient
 from execution.clob.market_fees import StoredFees
@@ -23,6 +31,7 @@ from execution.clob.rates import OrderRates, RateSettings
 from execution.clob.warmth import Warmth
 from execution.deployments import POLYGON
 from execution.http import Http, SharedHttp
+from execution.order_status import OrdersOnChain
 from execution.orders import OrderPlan
 from execution.ports import Rejected, RejectReason
 from execution.signer.remote import RemoteSigner
@@ -138,6 +147,7 @@ def build_exchange(
             fees=StoredFees(doors.database, doors.clock),
             clock=doors.clock,
             on_rejected=_Listening(accounts, stale).rejected,
+            chain=_orders_on_chain(outside, pool),
         )
     )
 
@@ -180,6 +190,11 @@ def order_pool(make: Callable[..., Http] = SharedHttp) -> Http:
     return make(
         connections_max=settings.CLOB_CONNECTIONS_COUNT, body_max=BODY_MAX, keep_alive_s=settings.CLOB_KEEP_ALIVE_S
     )
+
+
+def _orders_on_chain(doors: AccountDoors, http: Http) -> OrdersOnChain | None:
+    rpc = build_rpc(doors, http)
+    return None if rpc is None else OrdersOnChain(rpc, exchange_addresses().values())
 
 
 def _rates(doors: EngineDoors, *, shards: int, counters: CounterStore | None) -> OrderRates:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import structlog
 
@@ -60,9 +61,17 @@ OnRejected = Callable[[OrderPlan, int, Rejected], None]
 """Told of every definite no with the plan and its follower: memories are out of date, or an account must stop."""
 
 
+class FillsOnChain(Protocol):
+    """Whoever can ask the exchanges' contracts."""
+
+    async def has_fills(self, order_hash: str) -> bool | None:
+        """Whether anything of the order was filled there; None: nobody knows."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClobDoors:
-    """What the venue is reached and understood by."""
+    """What the venue is reached and understood by; `chain` None where no node is known."""
 
     client: ClobClient
     access: CredentialBook
@@ -70,6 +79,7 @@ class ClobDoors:
     fees: FeeBook
     clock: Clock
     on_rejected: OnRejected | None = None
+    chain: FillsOnChain | None = None
 
 
 class ClobVenue:
@@ -95,11 +105,20 @@ class ClobVenue:
         return outcome
 
     async def look_up(self, order: OrderRef) -> OrderState:
-        """The order itself while the venue holds it, and its trades, which decide.
+        """The order itself while the venue holds it, and its trades, which decide; at last the chain's word, if known.
 
         Never `Filled`: trades come with their status, and whoever tracks them knows when they are final. Rejected only
-        when the venue shows the order as dead and no trade of it; that it shows nothing is `NotFound`.
+        when the venue shows the order as dead and no trade of it; that it shows nothing is `NotFound`. Neither holds
+        against a fill on chain: then it is matched, and its trades have yet to be shown.
         """
+        state = await self._shown(order)
+        chain = self._doors.chain
+        if chain is not None and isinstance(state, NotFound | Rejected) and await chain.has_fills(order.order_hash):
+            return Resting(matched=True, final=isinstance(state, Rejected))
+        return state
+
+    async def _shown(self, order: OrderRef) -> OrderState:
+        """What the venue itself shows."""
         access = await self._doors.access.of(order.follower_id)
         if access is None:
             return Unknown(detail=NO_ACCESS)
@@ -199,7 +218,8 @@ class ClobVenue:
     async def _decided_by_trades(self, plan: OrderPlan, reading: Killed | KnownAlready, *, follower_id: int) -> Outcome:
         """What an order became that the venue calls killed, or had accepted before."""
         order = _ref(plan, follower_id)
-        state = await self.look_up(order)
+        # Not the chain: what was matched now is in no block yet, and the account's other orders wait.
+        state = await self._shown(order)
         if isinstance(state, NotFound):
             if isinstance(reading, KnownAlready):
                 # It stands or stood: rescue goes on asking.

@@ -19,6 +19,12 @@ struct Order {
     bytes signature;
 }
 
+/// What an exchange tells of an order by its hash; nothing was filled where both are nothing.
+struct OrderStatus {
+    bool filled;
+    uint256 remaining;
+}
+
 uint8 constant BUY = 0;
 uint8 constant SELL = 1;
 uint8 constant BY_CONTRACT_WALLET = 3;
@@ -40,6 +46,8 @@ abstract contract Orders {
 
     /// How much of its maker amount is gone, by the hash of the order.
     mapping(bytes32 orderHash => uint256 makerAmount) public filled;
+    /// Whether all of it is filled, and what is left of one that is filled in part.
+    mapping(bytes32 orderHash => OrderStatus) public orderStatus;
     /// Whether orders without any signature pass. A given signature is verified in either case.
     bool public unsignedAllowed;
 
@@ -76,6 +84,7 @@ abstract contract Orders {
         uint256 total = filled[orderHash] + making;
         if (total > order.makerAmount) revert Overfilled(orderHash);
         filled[orderHash] = total;
+        orderStatus[orderHash] = OrderStatus(total == order.makerAmount, order.makerAmount - total);
         taking = making * order.takerAmount / order.makerAmount;
     }
 

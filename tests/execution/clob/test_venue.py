@@ -25,7 +25,7 @@ from execution.ports import (
     TradeStatus,
     Unknown,
 )
-from execution.venues.clob import ClobDoors, ClobVenue
+from execution.venues.clob import ClobDoors, ClobVenue, FillsOnChain
 from ledger.system import SeededRandomness
 from ledger.units import ONE
 from tests.doors import BEGINNING, VirtualClock
@@ -73,6 +73,7 @@ class Scene:
     book: Book = field(default_factory=Book)
     fees: Fees = field(default_factory=Fees)
     rejected: list[tuple[OrderPlan, int, Rejected]] = field(default_factory=list)
+    chain: FillsOnChain | None = None
 
     def venue(self, client: Any) -> ClobVenue:
         self.rates = OrderRates(self.clock, SeededRandomness(1), settings=RateSettings())
@@ -83,14 +84,17 @@ class Scene:
             fees=self.fees,
             clock=self.clock,
             on_rejected=lambda *told: self.rejected.append(told),
+            chain=self.chain,
         )
         return ClobVenue(doors)
 
 
 @asynccontextmanager
-async def trading(post: Reply | None = None, *, timeout_s: float = 5.0) -> AsyncIterator[tuple[Scene, ClobVenue]]:
+async def trading(
+    post: Reply | None = None, *, timeout_s: float = 5.0, chain: FillsOnChain | None = None
+) -> AsyncIterator[tuple[Scene, ClobVenue]]:
     """A venue that answers an order with this, holds no order and knows no trade."""
-    scene = Scene(VirtualClock(), ClobDouble())
+    scene = Scene(VirtualClock(), ClobDouble(), chain=chain)
     scene.double.reply(TRADES, page())
     if post is not None:
         scene.double.reply(POST, post)

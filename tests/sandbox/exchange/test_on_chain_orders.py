@@ -7,6 +7,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from execution.deployments import PUBLISHED
+from execution.http import SharedHttp
+from execution.order_status import OrdersOnChain
+from execution.rpc import Rpc, RpcSettings
 from execution.sandbox.exchange.settling import SettlementTimes
 from execution.sandbox.markets import SandboxMarket
 from execution.sandbox.on_chain import OnChain, OnChainSettings
@@ -111,6 +115,22 @@ async def test_an_order_of_a_session_key_is_filled_for_its_deposit_wallet() -> N
         posted = await session.post(market, price=asks(on, market)[0])
         (log,) = await _mined(on, chain, posted["orderID"])
         assert int(log["topics"][2], 16) == int(session.wallet, 16)
+
+
+async def test_the_exchange_itself_tells_which_orders_were_filled() -> None:
+    async with _chain_floor() as (on, lena, chain):
+        http = SharedHttp()
+        urls, settings = [chain.anvil.http_url], RpcSettings(chain_id=137)
+        rpc = Rpc(http, on.box.world.clock, SeededRandomness(1), urls=urls, settings=settings)
+        asked = OrdersOnChain(rpc, PUBLISHED[137].filling_exchanges)
+        for market in _markets(on):
+            posted = await lena.post(market, price=asks(on, market)[0])
+            assert await asked.has_fills(posted["orderID"]) is False  # matched, and in no block yet
+            await _mined(on, chain, posted["orderID"])
+            assert await asked.has_fills(posted["orderID"]) is True
+        resting = await lena.post(on.box.markets[0], price=bids(on, on.box.markets[0])[0], kind="GTC")
+        assert await asked.has_fills(resting["orderID"]) is False
+        await http.close()
 
 
 async def test_a_trade_that_fails_is_mined_as_a_failure() -> None:
