@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import connection
 
+from copytrading.accounts.doubts import said
 from copytrading.operations.moves import Move
 from copytrading.sending import Route
 from copytrading.stale_markets import Markets, StaleMarkets
@@ -216,7 +217,7 @@ class _Listening:
     def rejected(self, plan: OrderPlan, follower_id: int, outcome: Rejected) -> None:
         """Pass it on; must not block."""
         if outcome.reason is RejectReason.ACCOUNT_REFUSED or "invalid signature" in outcome.detail.lower():
-            self._accounts.keeper.doubt(follower_id, outcome.detail)
+            self._accounts.keeper.doubt(follower_id, said(outcome.detail))
         elif outcome.reason is RejectReason.NOT_ENOUGH_BALANCE:
             self._accounts.funds.forget(follower_id)
         elif outcome.reason is RejectReason.BLOCKED:

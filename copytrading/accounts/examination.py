@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import structlog
 
 from copytrading.accounts.book import AccountBook, CredentialsLost
+from copytrading.accounts.doubts import About, Doubt
 from copytrading.accounts.place import Place
 from copytrading.accounts.readiness import Examined
 from copytrading.operations.account_states import AccountRow
@@ -25,10 +26,8 @@ UNAUTHORISED = 401
 KEY_AGAIN_S = 1.5
 """The signer reads its accounts once a second: one that was just made is not known to it before."""
 
-ABOUT_CREDENTIALS = ("credentials were refused", "unauthorized", "invalid api key", "no api credentials")
-"""Words of the venue's that new credentials may answer; all others are said against the account itself."""
-
-INVALID_SIGNATURE = "invalid signature"
+RENEW_AGAIN_S = 300.0
+"""A venue that gives credentials and soon refuses them again is not asked for more before: one pair is enough."""
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +61,7 @@ class Examiner:
 
     def __init__(self, doors: ExaminerDoors) -> None:
         self._doors = doors
+        self._renewed_ms: dict[str, float] = {}
 
     async def open(self, row: AccountRow, *, sealed_only: bool = False) -> Access | Stopped | str:
         """The account's access, or why it has none: a reason to stop it, or what may pass by itself, as a sentence."""
@@ -76,12 +76,15 @@ class Examiner:
         except HostDown as error:
             return f"The venue gave none: {error}"
 
-    async def examine(self, row: AccountRow, *, doubt: str = "") -> Examined | Stopped:
-        """All that readiness looks at; `doubt` is what the venue said when an order of the account came."""
+    async def examine(self, row: AccountRow, *, doubt: Doubt | None = None) -> Examined | Stopped:
+        """All that readiness looks at; `doubt` is why it is looked at now.
+
+        Of credentials the venue's answers to questions decide, whoever doubted them.
+        """
         now = self._doors.clock.now()
         if row.session and row.session_valid_until is not None and row.session_valid_until <= now:
             return Stopped(why="Its session key has expired.", revoked=True)
-        against = self._said_against(row, doubt)
+        against = None if doubt is None else _said_against(row, doubt)
         if against is not None:
             return against
         lost = await self._lost_key(row.signer)
@@ -103,15 +106,6 @@ class Examiner:
         balance = await self._collateral(access)
         return balance.micros if isinstance(balance, Balance) else None
 
-    def _said_against(self, row: AccountRow, doubt: str) -> Stopped | None:
-        text = doubt.lower()
-        if not text or any(words in text for words in ABOUT_CREDENTIALS):
-            return None
-        if INVALID_SIGNATURE in text:
-            # Of a key that always signed well: its wallet no longer takes it (polymarket.md 7).
-            return Stopped(why="The wallet no longer takes its session key.", revoked=True) if row.session else None
-        return Stopped(why=f"The venue refuses the account: {doubt}")
-
     async def _with_access(self, row: AccountRow, access: Access, *, key_trouble: str) -> Examined | Stopped:
         balance = await self._collateral(access)
         if balance == UNAUTHORISED:
@@ -128,6 +122,8 @@ class Examiner:
                 )
             access, balance = renewed, await self._collateral(renewed)
             if balance == UNAUTHORISED:
+                # Whoever puts it right and starts the account again need not wait.
+                self._renewed_ms.pop(row.signer, None)
                 return Stopped(why="The venue refuses its credentials, also new ones.", revoked=row.session)
         closed_only = await self._closed_only(access)
         known = balance if isinstance(balance, Balance) else None
@@ -188,8 +184,11 @@ class Examiner:
             return None
 
     async def _renewed(self, row: AccountRow) -> Access | Stopped | str:
+        now_ms, last_ms = self._doors.clock.monotonic_ms(), self._renewed_ms.get(row.signer)
+        if last_ms is not None and now_ms - last_ms < RENEW_AGAIN_S * 1_000:
+            return "The venue refuses those that it gave a moment ago; it is asked for others in some minutes."
         try:
-            return await self._doors.book.renew(row)
+            renewed = await self._doors.book.renew(row)
         except SignerRefused as error:
             return str(error)
         except HostRefused as refused:
@@ -198,9 +197,21 @@ class Examiner:
             return f"The venue answered {refused.status} to the key's login."
         except HostDown as error:
             return f"The venue gave none: {error}"
+        self._renewed_ms[row.signer] = now_ms
+        return renewed
 
     async def _closed_only(self, access: Access) -> bool | None:
         try:
             return await self._doors.client.closed_only(access.credentials)
         except (HostDown, HostRefused):
             return None
+
+
+def _said_against(row: AccountRow, doubt: Doubt) -> Stopped | None:
+    """Why the doubt alone stops the account; None where the venue is to be asked."""
+    if doubt.about is About.ACCOUNT:
+        return Stopped(why=f"The venue refuses the account: {doubt.why}")
+    if doubt.about is About.KEY and row.session:
+        # Of a key that always signed well: its wallet no longer takes it (polymarket.md 7).
+        return Stopped(why="The wallet no longer takes its session key.", revoked=True)
+    return None

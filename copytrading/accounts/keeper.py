@@ -12,6 +12,7 @@ import structlog
 from django.db import IntegrityError, InterfaceError, OperationalError
 
 from copytrading.accounts.book import AccountBook
+from copytrading.accounts.doubts import About, Doubt
 from copytrading.accounts.examination import Examiner, Stopped
 from copytrading.accounts.funds import AccountFunds
 from copytrading.accounts.readiness import blocking, missing
@@ -32,6 +33,10 @@ READ_ROWS_MS = 5_000
 CLAIMED_MAX, AT_ONCE = 32, 8
 """Accounts taken for examination at a time, and side by side: the venue grants an address 20 balances a second."""
 
+CREDENTIALS_AGAIN_MS = 30_000
+"""Doubts about one account's credentials wait so long after the last: when a host of the venue restarts they come from
+every account, again and again, and each costs a whole look."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -47,22 +52,29 @@ class KeeperDoors:
 
 
 class AccountKeeper:
-    """The service of the accounts. Others tell it by `doubt` what the venue said against one."""
+    """The service of the accounts. Others tell it by `doubt` what they heard against one."""
 
     name = "accounts"
 
     def __init__(self, doors: KeeperDoors) -> None:
         self._database, self._clock = doors.database, doors.clock
         self._book, self._examiner, self._funds = doors.book, doors.examiner, doors.funds
-        self._doubts: dict[int, str] = {}
+        self._doubts: dict[int, Doubt] = {}
+        self._not_before_ms: dict[int, float] = {}
         self._doubted = asyncio.Event()
         self._rows: dict[int, AccountRow] = {}
         self._read_ms: float | None = None
 
-    def doubt(self, follower_id: int, why: str) -> None:
-        """The venue said something against this account: it is examined at once, and stopped if it is true."""
-        self._doubts.setdefault(follower_id, why)
-        self._doubted.set()
+    def doubt(self, follower_id: int, doubt: Doubt) -> None:
+        """Something speaks against this account: it is examined at once, and stopped if it is true.
+
+        A doubt about credentials that follows another too soon waits; it hides nothing else that is said meanwhile.
+        """
+        waiting = self._doubts.get(follower_id)
+        if waiting is None or waiting.about is About.CREDENTIALS or doubt.about is About.ACCOUNT:
+            self._doubts[follower_id] = doubt
+        if self._is_due(follower_id):
+            self._doubted.set()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look after everybody until stopped; while the database is away nothing is changed."""
@@ -76,8 +88,8 @@ class AccountKeeper:
     async def run_once(self) -> int:
         """Open what is not open, examine who is doubted or due; how many accounts were examined."""
         await self._read_rows()
-        doubts, self._doubts = self._doubts, {}
         self._doubted.clear()
+        doubts = self._take_doubts()
         doubted = [self._rows[key] for key in doubts if key in self._rows and self._rows[key].stopped_why is None]
         examined = await self._each(doubted, doubts)
         due = await self._database.run(
@@ -85,6 +97,20 @@ class AccountKeeper:
         )
         examined += await self._each((each for each in due if each.follower_id not in doubts), {})
         return examined
+
+    def _is_due(self, follower_id: int) -> bool:
+        if self._doubts[follower_id].about is not About.CREDENTIALS:
+            return True
+        return self._clock.monotonic_ms() >= self._not_before_ms.get(follower_id, 0.0)
+
+    def _take_doubts(self) -> dict[int, Doubt]:
+        """Those to look at now, the venue's words first: mere doubts of everybody must not hold them up."""
+        due = [key for key in self._doubts if self._is_due(key)]
+        due.sort(key=lambda key: self._doubts[key].about is About.CREDENTIALS)
+        taken = {key: self._doubts.pop(key) for key in due[:CLAIMED_MAX]}
+        again_ms = self._clock.monotonic_ms() + CREDENTIALS_AGAIN_MS
+        self._not_before_ms.update({key: again_ms for key, each in taken.items() if each.about is About.CREDENTIALS})
+        return taken
 
     async def _rest(self, stop: asyncio.Event) -> None:
         resting = asyncio.create_task(sleep_or_stop(self._clock, stop, EVERY_S))
@@ -102,14 +128,15 @@ class AccountKeeper:
         rows = {row.follower_id: row for row in await self._database.run(account_rows)}
         for gone in self._book.known - rows.keys():
             self._book.forget(gone)
+            self._not_before_ms.pop(gone, None)
         self._rows, self._read_ms = rows, now_ms
         self._funds.keep([key for key, row in rows.items() if row.mode == ON_THE_VENUE and row.stopped_why is None])
         # Also those that are stopped: what they sent may still have to be asked about, or be cancelled. And those whose
         # row is another one now: the process that examined them may not have been this one.
         await self._side_by_side(self._open(row) for row in rows.values() if not self._book.fits(row))
 
-    async def _each(self, rows: Iterable[AccountRow], doubts: dict[int, str]) -> int:
-        looks = [self._look(row, doubts.get(row.follower_id, "")) for row in rows]
+    async def _each(self, rows: Iterable[AccountRow], doubts: dict[int, Doubt]) -> int:
+        looks = [self._look(row, doubts.get(row.follower_id)) for row in rows]
         await self._side_by_side(looks)
         return len(looks)
 
@@ -123,7 +150,7 @@ class AccountKeeper:
         if isinstance(found, Stopped) and row.stopped_why is None:
             await self._stop(row, found)
 
-    async def _look(self, row: AccountRow, doubt: str) -> None:
+    async def _look(self, row: AccountRow, doubt: Doubt | None) -> None:
         found = await self._examiner.examine(row, doubt=doubt)
         if isinstance(found, Stopped):
             await self._stop(row, found)

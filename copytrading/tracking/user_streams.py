@@ -1,7 +1,8 @@
 """Hears trades of accounts that were active lately, each on a connection of its own: the venue wants one for each key.
 
 A connection is speed, never truth: it has no replay, so whatever it misses is found by rescue's questions. Accounts
-that are quiet, or too many at once, have none.
+that are quiet, or too many at once, have none. What a connection does is never said against an account: of several that
+end the channel's own restart is the likelier reason, so that it only makes somebody ask the venue about the key.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import Protocol
 import structlog
 from django.db import InterfaceError, OperationalError
 
+from copytrading.accounts.doubts import About, Doubt
 from copytrading.operations.fills import OrderNews, ask_soon
 from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Shard
@@ -40,14 +42,15 @@ LASTED_S = 60.0
 """A connection that lasted so long was well; the next failure counts as the first again."""
 
 DOUBTED_AFTER = 3
-"""The venue closes on a key that it does not take and says nothing: so many closed unheard are a word against it."""
+"""The venue closes on a key that it does not take and says nothing: after so many closed unheard somebody asks it."""
 
 TRIES_MAX = 3
 """Of reading a trade whose market's fee is not known yet; then it is left to rescue."""
 
-REFUSED_WORDS = (b"unauthorized", b"invalid api key", b"invalid credentials", b"401")
+CLOSES = Doubt(about=About.CREDENTIALS, why="The user channel closes on its key at once.")
+REFUSES = Doubt(about=About.CREDENTIALS, why="The user channel refused its key.")
 
-Doubt = Callable[[int, str], None]
+OnDoubt = Callable[[int, Doubt], None]
 """Called when the venue seems to take a follower's key no longer: the account is looked at."""
 
 log = structlog.get_logger(__name__)
@@ -72,7 +75,7 @@ class StreamDoors:
     access: CredentialBook
     trades: TradeReader
     fills: FillTracking
-    doubt: Doubt
+    doubt: OnDoubt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,7 +88,7 @@ class StreamSettings:
 
 
 class UserStreams:
-    """Keeps a connection for each active account of the shard."""
+    """Keeps a connection for each active account that belongs to the shard, whichever shard sent its orders."""
 
     name = "user streams"
 
@@ -187,14 +190,14 @@ class _Stream:
             self._heard_ms, self._answered = self._doors.clock.monotonic_ms(), True
             news = read_frame(frame)
             if news.unread:
-                self._look_at_unread(frame)
+                self._look_at_unread(news)
             if news.trades or news.orders:
                 self._failed = self._unheard = 0
                 await self._take(news, access)
 
-    def _look_at_unread(self, frame: bytes) -> None:
-        if any(word in frame[:500].lower() for word in REFUSED_WORDS):
-            self._doors.doubt(self._follower_id, "The user channel refused its key.")
+    def _look_at_unread(self, news: UserNews) -> None:
+        if news.refused:
+            self._doors.doubt(self._follower_id, REFUSES)
             raise SocketDown("The venue refused the key.")
         log.warning("A frame of the user channel could not be read.", action="user stream", follower=self._follower_id)
 
@@ -234,4 +237,6 @@ class _Stream:
         closed_unheard = why.startswith("receive") and not self._answered
         self._unheard = self._unheard + 1 if closed_unheard else 0
         if self._unheard == DOUBTED_AFTER:
-            self._doors.doubt(self._follower_id, "The user channel closes on its key at once.")
+            # Counted anew: while it goes on it is asked again, as seldom as connections are tried.
+            self._unheard = 0
+            self._doors.doubt(self._follower_id, CLOSES)

@@ -4,7 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from copytrading.accounts.readiness import Part, blocking
+from copytrading.accounts.doubts import said
+from copytrading.accounts.examination import RENEW_AGAIN_S
+from copytrading.accounts.readiness import Examined, Part, blocking
+from copytrading.operations.account_states import account_rows
 from copytrading.verification.exchange import CASH
 from copytrading.wiring_accounts import look_at_accounts
 from execution.models import Secret, TradingAccount
@@ -19,6 +22,7 @@ from tests.exchange.stage import AccountStage, account_stage
 pytestmark = [pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
 BOTH = {"Fay": "ACTIVE", "Sam": "ACTIVE"}
+REFUSED = said("The credentials were refused.")
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ async def test_secrets_that_do_not_open_stop_their_account_alone(stage: AccountS
 
 
 async def test_what_the_venue_says_against_an_account_stops_it_alone(stage: AccountStage) -> None:
-    stage.accounts.keeper.doubt(stage.traders["Fay"].follower_id, "'0x…' address banned")
+    stage.accounts.keeper.doubt(stage.traders["Fay"].follower_id, said("'0x…' address banned"))
     await stage.accounts.keeper.run_once()
     assert await stage.states() == {"Fay": "STOPPED", "Sam": "ACTIVE"}
     assert await stage.database.run(_incidents) == ["ACCOUNT_STOPPED"]
@@ -68,7 +72,7 @@ async def test_what_the_venue_says_against_an_account_stops_it_alone(stage: Acco
 async def test_a_revoked_session_stops_with_its_incident(stage: AccountStage) -> None:
     sam = stage.traders["Sam"]
     stage.box.exchange.revoke_session(sam.wallet, sam.signer)
-    stage.accounts.keeper.doubt(sam.follower_id, "The credentials were refused.")
+    stage.accounts.keeper.doubt(sam.follower_id, REFUSED)
     await stage.accounts.keeper.run_once()
     assert await stage.states() == {"Fay": "ACTIVE", "Sam": "STOPPED"}
     assert await stage.database.run(_incidents) == ["SESSION_REVOKED"]
@@ -80,7 +84,7 @@ async def test_credentials_that_the_venue_forgot_are_got_again_once(stage: Accou
         stage.box.exchange.keys.delete(known)
     before = asked["POST /auth/api-key"]
     for _time in range(3):
-        stage.accounts.keeper.doubt(fay.follower_id, "The credentials were refused.")
+        stage.accounts.keeper.doubt(fay.follower_id, REFUSED)
         await stage.accounts.keeper.run_once()
     assert await stage.states() == BOTH
     assert asked["POST /auth/api-key"] == before + 1
@@ -89,10 +93,29 @@ async def test_credentials_that_the_venue_forgot_are_got_again_once(stage: Accou
     assert [each.api_key for each in stage.box.exchange.keys.of(fay.signer)] == [access.credentials.api_key]
 
 
+async def test_credentials_that_are_refused_again_soon_are_not_renewed_again_and_stop_nobody(
+    stage: AccountStage,
+) -> None:
+    fay, asked = stage.traders["Fay"], stage.box.exchange.requests
+    row = (await stage.database.run(account_rows, address=fay.signer))[0]
+    before = asked["POST /auth/api-key"]
+    found = []
+    for _time in range(3):
+        for known in stage.box.exchange.keys.of(fay.signer):
+            stage.box.exchange.keys.delete(known)
+        found.append(await stage.accounts.examiner.examine(row, doubt=REFUSED))
+    troubles = [each.credentials_trouble for each in found if isinstance(each, Examined)]
+    assert ([bool(each) for each in troubles], asked["POST /auth/api-key"]) == ([False, True, True], before + 1)
+    stage.accounts.examiner._renewed_ms[fay.signer] -= RENEW_AGAIN_S * 1_000
+    found.append(await stage.accounts.examiner.examine(row, doubt=REFUSED))
+    assert isinstance(found[-1], Examined) and not found[-1].credentials_trouble
+    assert asked["POST /auth/api-key"] == before + 2
+
+
 async def test_a_clock_that_was_moved_stops_nobody(stage: AccountStage) -> None:
     stage.client._asker.ahead_s = -3_600.0
     before = stage.box.exchange.requests["GET /auth/derive-api-key"]
-    stage.accounts.keeper.doubt(stage.traders["Sam"].follower_id, "The credentials were refused.")
+    stage.accounts.keeper.doubt(stage.traders["Sam"].follower_id, REFUSED)
     await stage.accounts.keeper.run_once()
     assert await stage.states() == BOTH
     assert (stage.client._asker.ahead_s, stage.box.exchange.requests["GET /auth/derive-api-key"]) == (0.0, before)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from copytrading.accounts.doubts import About
 from copytrading.queries import Shard
 from copytrading.tracking.audit import Audit, AuditDoors
 from copytrading.tracking.user_streams import StreamDoors, StreamSettings, UserStreams
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.django_db
 WAIT_S = 10.0
 
 
-def streams(desk: Desk, doubts: list[str], *, access: Any = None) -> UserStreams:
+def streams(desk: Desk, doubts: list[About], *, access: Any = None) -> UserStreams:
     doors = StreamDoors(
         database=desk.engine.database,
         clock=desk.clock,
@@ -32,7 +33,7 @@ def streams(desk: Desk, doubts: list[str], *, access: Any = None) -> UserStreams
         access=access or desk.venue._doors.access,
         trades=desk.venue,
         fills=desk.engine.rescue.fills,
-        doubt=lambda _follower, why: doubts.append(why),
+        doubt=lambda _follower, doubt: doubts.append(doubt.about),
     )
     return UserStreams(doors, StreamSettings(url=desk.trader.box.urls.user), shard=Shard())
 
@@ -75,7 +76,7 @@ async def test_a_copy_is_settled_by_what_the_users_websocket_tells() -> None:
 
 async def test_a_key_that_the_venue_takes_no_longer_raises_a_doubt() -> None:
     async with open_desk() as desk:
-        doubts: list[str] = []
+        doubts: list[About] = []
         await desk.copy()
         access = desk.trader.access
         desk.trader.access = replace(access, credentials=replace(access.credentials, passphrase="revoked"))
@@ -85,7 +86,7 @@ async def test_a_key_that_the_venue_takes_no_longer_raises_a_doubt() -> None:
             await until(desk, lambda: bool(doubts))
         finally:
             await service._end(list(service.connections))
-        assert doubts == ["The user channel closes on its key at once."]
+        assert doubts == [About.CREDENTIALS]
 
 
 async def test_the_audit_agrees_with_the_venue_and_finds_what_was_traded_past_us() -> None:

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 
+from copytrading.accounts.doubts import Doubt
 from copytrading.models import CopyTrade
 from copytrading.queries import Shard
 from copytrading.tracking.user_streams import (
+    CLOSES,
     DOUBTED_AFTER,
+    REFUSES,
     SILENT_S,
     StreamDoors,
     StreamSettings,
@@ -98,9 +101,9 @@ class Reader:
 class Hearing:
     """The service on the world's engine, with both ends in hand."""
 
-    def __init__(self, exchange: ExchangeWorld, *, most: int = 9) -> None:
+    def __init__(self, exchange: ExchangeWorld, *, most: int = 9, shard: Shard | None = None) -> None:
         self.exchange, self.board, self.reader = exchange, Switchboard(), Reader()
-        self.doubts: list[tuple[int, str]] = []
+        self.doubts: list[tuple[int, Doubt]] = []
         doors = StreamDoors(
             database=exchange.engine.database,
             clock=exchange.clock,
@@ -109,10 +112,10 @@ class Hearing:
             access=Book(),
             trades=self.reader,
             fills=exchange.engine.rescue.fills,
-            doubt=lambda follower, why: self.doubts.append((follower, why)),
+            doubt=lambda follower, doubt: self.doubts.append((follower, doubt)),
         )
         settings = StreamSettings(url="ws://venue", active_for=timedelta(minutes=10), connections_max=most)
-        self.service = UserStreams(doors, settings, shard=Shard())
+        self.service = UserStreams(doors, settings, shard=shard or Shard())
 
     def run(self, story: Callable[[], Any]) -> None:
         """Play a story beside the connections, and close them."""
@@ -217,9 +220,19 @@ def test_a_venue_that_closes_at_once_again_and_again_raises_a_doubt_about_the_ac
 
     hearing.run(story)
     assert len(hearing.board.lines) == DOUBTED_AFTER
-    assert hearing.doubts == [
-        (CopyTrade.objects.get().follower_id, "The user channel closes on its key at once."),
-    ]
+    assert hearing.doubts == [(CopyTrade.objects.get().follower_id, CLOSES)]
+
+
+def test_the_doubt_comes_back_while_the_venue_goes_on_closing_as_seldom_as_it_is_tried(hearing: Hearing) -> None:
+    hearing.board.ends = True
+    began = hearing.exchange.clock.now()
+
+    async def story() -> None:
+        await hearing.until(lambda: hearing.exchange.clock.now() > began + timedelta(minutes=30))
+
+    hearing.run(story)
+    assert 2 <= len(hearing.doubts) <= 60
+    assert len(hearing.board.lines) // DOUBTED_AFTER == len(hearing.doubts)
 
 
 def test_a_refusal_in_words_raises_the_doubt_at_once(hearing: Hearing) -> None:
@@ -229,7 +242,23 @@ def test_a_refusal_in_words_raises_the_doubt_at_once(hearing: Hearing) -> None:
         await hearing.until(lambda: bool(hearing.doubts))
 
     hearing.run(story)
-    assert hearing.doubts[0][1] == "The user channel refused its key."
+    assert hearing.doubts[0][1] == REFUSES
+
+
+def test_an_event_of_a_new_kind_whose_token_holds_401_says_nothing_against_the_account(
+    exchange: ExchangeWorld, hearing: Hearing
+) -> None:
+    (row,) = exchange.trades()
+    event = {"event_type": "balance", "asset_id": "7132104567925221401", "timestamp": "1791220000000"}
+
+    async def story() -> None:
+        await hearing.until(lambda: bool(hearing.board.lines))
+        hearing.board.lines[0].frames.put_nowait(json.dumps(event).encode())
+        hearing.tell(row)
+        await hearing.until(lambda: hearing.exchange.engine.tallies.copies["EXECUTED"] == 1)
+
+    hearing.run(story)
+    assert (hearing.doubts, len(hearing.board.lines)) == ([], 1)
 
 
 def test_a_server_that_is_away_says_nothing_against_the_account(hearing: Hearing) -> None:

@@ -80,6 +80,38 @@ def test_the_answer_to_a_ping_is_no_news(text: bytes) -> None:
     assert read_frame(text) == UserNews()
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"error": "Unauthorized/Invalid api key"}',
+        b'{"event_type": "error", "message": "unauthorized"}',
+        b'[{"errorMsg": "Invalid credentials."}]',
+        b'"Invalid api key"',
+        b"Unauthorized\n",
+    ],
+)
+def test_a_refused_key_is_a_whole_text_of_a_frame(text: bytes) -> None:
+    news = read_frame(text)
+    assert (news.refused, news.unread) == (True, 1)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"event_type": "balance", "asset_id": "7132104567925221401", "timestamp": "1791220000000"}',
+        b'{"event_type": "notice", "message": "unauthorized"}',
+        b'{"error": "market 401 is closed", "status": 401}',
+        b'{"detail": {"error": "unauthorized"}}',
+        b"INVALID OPERATION",
+        b"401",
+        b"<html>401 Unauthorized</html>",
+    ],
+)
+def test_no_digits_and_no_part_of_a_text_are_a_refused_key(text: bytes) -> None:
+    news = read_frame(text)
+    assert (news.refused, news.unread) == (False, 1)
+
+
 def test_a_frame_without_end_is_not_read() -> None:
     assert read_frame(b"[" + b" " * 1_100_000 + b"]") == UserNews(unread=1)
 
