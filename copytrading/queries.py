@@ -151,6 +151,10 @@ class Shard:
         rows = Leader.objects.values_list("pk", "wallet")
         return [leader for leader, wallet in rows if shard_of(wallet, self.of) == self.index]
 
+    def has(self, wallet: str) -> bool:
+        """Whether what there must be one of for this wallet, in lower case, is this shard's."""
+        return shard_of(wallet, self.of) == self.index
+
 
 def open_signal_ids(*, before: datetime, limit: int, shard: Shard) -> list[int]:
     """Signals of a shard that some follower may still lack a copy of, oldest first."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import datetime, timedelta
+from itertools import islice
 
 from django.db.models import Max, Q
 
@@ -19,17 +20,19 @@ MARGIN = timedelta(minutes=2)
 def active_followers(*, since: datetime, limit: int, shard: Shard, stopped: bool = False) -> list[int]:
     """Followers of a shard with an open order, or with one that was sent since then; the latest first.
 
-    With `stopped` also those whose account was stopped meanwhile.
+    A follower belongs to the shard of his own wallet, whichever shards his leaders are in: the venue wants one
+    connection for his key, and one look at his account is enough. With `stopped` also those whose account was stopped
+    meanwhile.
     """
     states = [TradingAccount.State.ACTIVE, *([TradingAccount.State.STOPPED] if stopped else ())]
     rows = CopyTrade.objects.filter(mode=ON_THE_VENUE, order_hash__isnull=False, follower__account__state__in=states)
-    leaders = shard.leader_ids()
-    if leaders is not None:
-        rows = rows.filter(leader_id__in=leaders)
     open_states = Q(status__in=[each.value for each in OPEN])
     sent = Q(decided_at__gte=since) & ~Q(status=Status.SKIPPED)
-    latest = rows.filter(open_states | sent).values("follower_id").annotate(latest=Max("decided_at"))
-    return [row["follower_id"] for row in latest.order_by("-latest", "follower_id")[:limit]]
+    active = rows.filter(open_states | sent).values_list("follower_id", "follower__wallet")
+    latest = active.annotate(latest=Max("decided_at")).order_by("-latest", "follower_id")
+    if shard.of == 1:
+        return [follower_id for follower_id, _wallet, _latest in latest[:limit]]
+    return list(islice((follower_id for follower_id, wallet, _latest in latest if shard.has(wallet)), limit))
 
 
 def ours_of(follower_id: int, *, since: datetime, hashes: frozenset[str]) -> Ours:
