@@ -93,6 +93,10 @@ def clob_allowances(*, trades: int = 500, ledger: int = 900, balances: int = 200
     )
 
 
+class TooManyTrades(HostDown):
+    """They are more than one question may read: asking again is of no use, asking for fewer is."""
+
+
 class ClobClient:
     """All accounts' requests over one pool. `limits` are those of `clob_allowances`; orders are counted elsewhere."""
 
@@ -133,7 +137,7 @@ class ClobClient:
         return inner if isinstance(inner, Mapping) and inner.get("id") else None
 
     async def trades(self, wanted: TradeFilter, credentials: ApiCredentials) -> tuple[Mapping[str, object], ...]:
-        """The account's trade rows, all pages of them."""
+        """The account's trade rows, all pages of them. Raises TooManyTrades beside what every call raises."""
         asked = {
             "id": wanted.trade_id,
             "asset_id": "" if wanted.token_id is None else str(wanted.token_id),
@@ -152,7 +156,7 @@ class ClobClient:
             if following in ("", END, cursor):
                 return tuple(rows)
             cursor = following
-        raise HostDown(f"There are more than {PAGES_MAX} pages of trades.")
+        raise TooManyTrades(f"There are more than {PAGES_MAX} pages of trades.")
 
     async def cancel(self, order_hashes: Sequence[str], credentials: ApiCredentials) -> Cancelled:
         """Let go of what rests of these orders, at most CANCELS_MAX."""

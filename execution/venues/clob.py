@@ -16,7 +16,7 @@ from execution.clob.order_wire import order_body
 from execution.clob.outcomes import Killed, KnownAlready, Reading, read_order_answer
 from execution.clob.rates import OrderRates
 from execution.clob.trades import FeeOf, TradeError, order_hashes, own_hashes, read_trades, token_of
-from execution.fees import FeeTerms
+from execution.fees import NO_FEE, FeeTerms
 from execution.hosts import HostDown, HostRefused
 from execution.http import Answer, HttpDown, NeverConnected
 from execution.orders import OrderPlan
@@ -155,21 +155,29 @@ class ClobVenue:
     async def account_trades(self, follower_id: int, *, since: datetime) -> tuple[VenueTrade, ...]:
         """Every part that this account's orders had in trades since then, also of orders that nobody here knows.
 
-        For the audit. Raises HostDown and HostRefused; HostDown also for trades that cannot be read.
+        For the audit, and never to be booked: where the fee of a market is not known it is left out. Raises HostDown
+        and HostRefused; HostDown also for trades that cannot be read.
         """
         access = await self._doors.access.of(follower_id)
         if access is None:
             raise HostDown(NO_ACCESS)
         wanted = TradeFilter(after_s=int(since.timestamp()))
-        return await self.own_parts(await self._doors.client.trades(wanted, access.credentials), access)
+        rows = await self._doors.client.trades(wanted, access.credentials)
+        # Who else has the key may trade where nobody here ever did: that is what the audit is to find.
+        return await self._own_parts(rows, access, unknown=NO_FEE)
 
     async def own_parts(self, rows: Sequence[Mapping[str, object]], access: Access) -> tuple[VenueTrade, ...]:
         """The parts that an account's orders had in these trade rows, also of orders that nobody here knows.
 
         Raises HostDown for rows that cannot be read, or not yet.
         """
+        return await self._own_parts(rows, access)
+
+    async def _own_parts(
+        self, rows: Sequence[Mapping[str, object]], access: Access, *, unknown: FeeTerms | None = None
+    ) -> tuple[VenueTrade, ...]:
         try:
-            fees = await self._fees({token_of(row) for row in rows})
+            fees = await self._fees({token_of(row) for row in rows}, unknown=unknown)
             own = {each for row in rows for each in own_hashes(row, wallet=access.wallet)}
             return read_trades(rows, own, fee_of=fees)
         except TradeError as error:
@@ -236,10 +244,11 @@ class ClobVenue:
         fees = await self._fees({token_of(row) for row in ours})
         return read_trades(ours, {order.order_hash}, fee_of=fees)
 
-    async def _fees(self, tokens: set[int]) -> FeeOf:
+    async def _fees(self, tokens: set[int], *, unknown: FeeTerms | None = None) -> FeeOf:
+        """The fees of these tokens' markets; `unknown` is that of those that are not known, None where none is read."""
         known: dict[int, FeeTerms] = {}
         for token in tokens:
-            terms = await self._doors.fees.fee_terms(token)
+            terms = await self._doors.fees.fee_terms(token) or unknown
             if terms is not None:
                 known[token] = terms
 

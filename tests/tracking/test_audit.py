@@ -10,6 +10,7 @@ from copytrading.operations.account_states import stop_account
 from copytrading.queries import Shard
 from copytrading.tracking.audit import FIRST_WINDOW, WINDOW, Audit, AuditDoors
 from copytrading.tracking.queries import active_followers
+from execution.clob.client import TooManyTrades
 from execution.hosts import HostDown
 from execution.models import TradingAccount, VenueFill
 from execution.ports import VenueTrade
@@ -27,12 +28,15 @@ class History:
     def __init__(self) -> None:
         self.trades: tuple[VenueTrade, ...] = ()
         self.asked: list[tuple[int, datetime]] = []
-        self.down = False
+        self.down, self.hours_max = False, 100
+        self.clock: Any = None
 
     async def account_trades(self, follower_id: int, *, since: datetime) -> tuple[VenueTrade, ...]:
         self.asked.append((follower_id, since))
         if self.down:
             raise HostDown("it is down")
+        if self.clock.now() - since > timedelta(hours=self.hours_max):
+            raise TooManyTrades("too many pages")
         return self.trades
 
 
@@ -43,6 +47,7 @@ def history() -> History:
 
 @pytest.fixture
 def audit(exchange: ExchangeWorld, history: History) -> Audit:
+    history.clock = exchange.clock
     doors = AuditDoors(database=exchange.engine.database, clock=exchange.clock, history=history)
     return Audit(doors, shard=Shard())
 
@@ -112,6 +117,56 @@ def test_an_account_that_does_not_answer_is_audited_the_next_time(
     assert look(exchange, audit) == 0
     history.down = False
     assert look(exchange, audit) == 1
+
+
+def test_the_long_look_is_owed_to_an_account_until_it_was_read(
+    exchange: ExchangeWorld, history: History, audit: Audit
+) -> None:
+    exchange.follower()
+    exchange.copy(exchange.row())
+    windows = []
+    for history.down in (True, True, False, False):
+        look(exchange, audit)
+        windows.append(exchange.clock.now() - history.asked[-1][1])
+    assert windows == [FIRST_WINDOW, FIRST_WINDOW, FIRST_WINDOW, WINDOW]
+
+
+def test_an_account_that_was_silent_for_hours_is_read_from_there_on(
+    exchange: ExchangeWorld, history: History, audit: Audit
+) -> None:
+    exchange.follower()
+    exchange.copy(exchange.row())
+    look(exchange, audit)
+    history.down = True
+    look(exchange, audit)
+    since = history.asked[-1][1]
+    exchange.clock.advance(5 * 3_600)
+    history.down = False
+    look(exchange, audit)
+    assert history.asked[-1][1] == since
+
+
+def test_an_account_with_more_trades_than_can_be_read_is_not_lost_to_the_long_look(
+    exchange: ExchangeWorld, history: History, audit: Audit
+) -> None:
+    exchange.follower()
+    (row,) = exchange.copy(exchange.row())
+    history.trades, history.hours_max = (trade(row),), 2
+    assert [look(exchange, audit) for _round in range(2)] == [0, 1]
+
+
+def test_who_is_owed_a_look_and_was_quiet_for_a_day_is_owed_it_no_more(
+    exchange: ExchangeWorld, history: History, audit: Audit
+) -> None:
+    exchange.follower()
+    (row,) = exchange.copy(exchange.row())
+    exchange.confirm(row)
+    history.down = True
+    look(exchange, audit)
+    exchange.clock.advance(FIRST_WINDOW.total_seconds())
+    history.asked.clear()
+    look(exchange, audit)
+    assert history.asked == []
 
 
 def test_a_start_looks_back_a_day_and_later_rounds_an_hour(

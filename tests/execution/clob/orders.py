@@ -86,10 +86,11 @@ class Fees:
 
     def __init__(self) -> None:
         self.terms: FeeTerms | None = FEE
+        self.unknown: set[int] = set()
 
     async def fee_terms(self, token_id: int) -> FeeTerms | None:
         """The one."""
-        return self.terms
+        return None if token_id in self.unknown else self.terms
 
 
 def trade_row(order_hash: str, **changes: Any) -> dict[str, Any]:

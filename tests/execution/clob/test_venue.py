@@ -40,6 +40,7 @@ from tests.execution.clob.orders import (
     WALLET,
     Book,
     Fees,
+    access,
     maker_order,
     order_ref,
     plan,
@@ -336,6 +337,19 @@ async def test_a_cancel_is_believed_when_it_is_definite(body: object, later: boo
         on.clock.advance(timedelta(minutes=2).total_seconds() if later else 0)
         on.double.reply(DELETE, (200, body))
         assert await venue.cancel(order_ref(plan())) is gone
+
+
+async def test_the_audit_sees_trades_where_no_fee_is_known_and_nothing_else_is_read_of_them() -> None:
+    elsewhere = trade_row(
+        OTHER, id="trade-2", asset_id="424242", maker_orders=[maker_order("0x" + "01" * 32, "10", "0.51")]
+    )
+    async with trading() as (on, venue):
+        on.fees.unknown = {424242}
+        on.double.reply(TRADES, page(trade_row(plan().order_hash), elsewhere))
+        found = await venue.account_trades(FAY, since=BEGINNING)
+        assert {trade.order_hash: trade.fee_micros > 0 for trade in found} == {plan().order_hash: True, OTHER: False}
+        with pytest.raises(HostDown, match="fee"):
+            await venue.own_parts([elsewhere], access())
 
 
 async def test_the_audit_sees_orders_that_nobody_here_knows() -> None:
