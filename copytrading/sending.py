@@ -298,8 +298,8 @@ class Sender:
     ) -> Move | NotTaken | None:
         """Send once; None for what is not ours to send any more."""
         clock, row = self._doors.clock, reserved.row
-        # Signed first, and its turn waited for: nothing lies between the last look at pauses, breakers and lease and
-        # the bytes' leaving.
+        # Signed first, and its turn waited for: what lies between the last look at pauses, breakers and lease and the
+        # bytes' leaving is the venue's own, which does not send what it cannot send soon.
         stop = await self._doors.gate.check(
             _intent(reserved), trade_id=reserved.trade_id, mode=row.mode, written_ms=written_ms
         )

@@ -1,11 +1,16 @@
 """The one door to HTTP: a shared pool, whole answers of bounded size, and exceptions for "no answer" and "not sent"."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import aiohttp
+from aiohttp.client import ClientTimeout
+from aiohttp.client_reqrep import ClientRequest
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from yarl import URL
 
 CONNECTIONS_MAX = 100
@@ -21,6 +26,12 @@ CONNECT_PART = 0.75
 """Of its time a request may wait for a connection. Who has none by then is told that nothing was sent; who has one
 keeps the rest for the answer."""
 
+MayLeave = Callable[[], bool]
+"""Asked once a request has its connection, right before its first byte: False keeps it here."""
+
+_MAY_LEAVE: ContextVar[MayLeave | None] = ContextVar("may_leave", default=None)
+"""That of the request that this task is making: the pool knows it by nothing else."""
+
 
 class HttpDown(Exception):
     """No answer: refused, reset, too slow or too long. Whether the request took effect is unknown."""
@@ -28,6 +39,10 @@ class HttpDown(Exception):
 
 class NeverConnected(HttpDown):
     """There was no connection (refused, no address, no TLS, none free in time): not one byte of the request left."""
+
+
+class HeldBack(NeverConnected):
+    """There was a connection, and the request was not to leave any more: it is kept for the next one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,9 +69,15 @@ class Http(Protocol):
         ...
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
-        """Send exactly these bytes, once. Raises HttpDown."""
+        """Send exactly these bytes, once. Raises HttpDown; HeldBack where `may_leave` said no."""
         ...
 
     async def delete(
@@ -101,10 +122,20 @@ class SharedHttp:
         return await self._request("GET", url, query=query, headers=headers, timeout_s=timeout_s)
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
         """Send."""
-        return await self._request("POST", url, body=body, headers=headers, timeout_s=timeout_s)
+        asked = _MAY_LEAVE.set(may_leave)
+        try:
+            return await self._request("POST", url, body=body, headers=headers, timeout_s=timeout_s)
+        finally:
+            _MAY_LEAVE.reset(asked)
 
     async def delete(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
@@ -159,8 +190,28 @@ class SharedHttp:
 
     def _pool(self) -> aiohttp.ClientSession:
         if self._session is None:
-            connector = aiohttp.TCPConnector(limit=self._connections_max, keepalive_timeout=self._keep_alive_s)
+            connector = _Connections(limit=self._connections_max, keepalive_timeout=self._keep_alive_s)
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trace_configs=self._traces
             )
         return self._session
+
+
+class _Connections(aiohttp.TCPConnector):
+    """The connections, which ask whether a request may still leave when they hand it one."""
+
+    async def connect(
+        self,
+        req: ClientRequest,
+        traces: list[Trace],
+        timeout: ClientTimeout,  # noqa: ASYNC109  (the parent's signature)
+    ) -> Connection:
+        """A kept connection or a new one. Raises HeldBack; the connection is kept then, and nothing was written."""
+        connection = await super().connect(req, traces=traces, timeout=timeout)
+        may_leave = _MAY_LEAVE.get()
+        # From here to the first byte nobody is waited for; before Python 3.12 the body is written in the next turn of
+        # the event loop, and the headers with it.
+        if may_leave is not None and not may_leave():
+            connection.release()
+            raise HeldBack("POST: too late")
+        return connection

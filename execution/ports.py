@@ -214,7 +214,10 @@ class Venue(Protocol):
     name: str
 
     async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
-        """Send once. Never raises for what the venue or the network does: that is an `Outcome`."""
+        """Send once, within half a second or not at all: whoever calls has just looked whether it may leave.
+
+        Never raises for what the venue or the network does: that is an `Outcome`, `NotTaken` for what did not leave.
+        """
         ...
 
     async def look_up(self, order: OrderRef) -> OrderState:

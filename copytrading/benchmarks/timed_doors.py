@@ -13,7 +13,7 @@ from aiohttp import (  # noqa: TID251  (when the pool itself wrote an order's by
 )
 
 from copytrading.benchmarks.timeline import Stamp
-from execution.http import Answer, SharedHttp
+from execution.http import Answer, MayLeave, SharedHttp
 from execution.sockets import Socket, Sockets, WebSockets
 from ledger.clock import Clock
 
@@ -77,14 +77,20 @@ class StampedHttp(SharedHttp):
         self._stamps = stamps
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
         """Send."""
         salt = _salt(body) if url.endswith(ORDER_PATH) else 0
         if not salt:
-            return await super().post(url, body=body, headers=headers, timeout_s=timeout_s)
+            return await super().post(url, body=body, headers=headers, timeout_s=timeout_s, may_leave=may_leave)
         self._stamps.add("asked", salt=salt)
-        answer = await super().post(url, body=body, headers=headers, timeout_s=timeout_s)
+        answer = await super().post(url, body=body, headers=headers, timeout_s=timeout_s, may_leave=may_leave)
         self._stamps.add("answered", salt=salt)
         return answer
 

@@ -19,7 +19,7 @@ from copytrading.verification.steps import Step, Wrong, same
 from copytrading.wiring import build_engine, real_doors
 from copytrading.wiring_choices import Choices
 from copytrading.wiring_hearing import MARKET_EVENTS, build_hearing, build_network
-from execution.http import Answer, Http, SharedHttp
+from execution.http import Answer, Http, MayLeave, SharedHttp
 from execution.models import Market
 from execution.sandbox.markets import SandboxMarket, new_market
 from execution.sandbox.sandbox import Sandbox, SandboxOptions, open_sandbox
@@ -78,10 +78,16 @@ class ListedHttp:
         return await self._http.get(url, query=query, headers=headers, timeout_s=timeout_s)
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
         """Send."""
-        return await self._http.post(url, body=body, headers=headers, timeout_s=timeout_s)
+        return await self._http.post(url, body=body, headers=headers, timeout_s=timeout_s, may_leave=may_leave)
 
     async def delete(
         self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float

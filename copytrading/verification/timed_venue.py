@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from execution.http import Answer, Http, SharedHttp
+from execution.http import Answer, Http, MayLeave, SharedHttp
 from ledger.system import SystemClock
 
 ORDER_PATH = "/order"
@@ -54,11 +54,17 @@ class TimedHttp:
         return await self._http.get(url, query=query, headers=headers, timeout_s=timeout_s)
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
         """Send, and remember when."""
         began_ms = self._clock.monotonic_ms()
-        answer = await self._http.post(url, body=body, headers=headers, timeout_s=timeout_s)
+        answer = await self._http.post(url, body=body, headers=headers, timeout_s=timeout_s, may_leave=may_leave)
         if url.endswith(ORDER_PATH) and headers is not None:
             posted = Posted(
                 address=headers["POLY_ADDRESS"].lower(),

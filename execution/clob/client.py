@@ -16,7 +16,7 @@ from execution.clob.auth import l1_headers, l2_headers
 from execution.clob.credentials import Access, ApiCredentials, CredentialsError, read_credentials
 from execution.clob.numbers import NumberError, units_of, whole_of
 from execution.hosts import HostDown, HostRefused
-from execution.http import Answer, Http
+from execution.http import Answer, Http, MayLeave
 from execution.limits import Allowance, HostLimits
 from execution.ports import Login
 from ledger.clock import Clock
@@ -109,11 +109,20 @@ class ClobClient:
         """The venue's time in whole seconds, which a login attests."""
         return self._asker.timestamp()
 
-    async def post_order(self, body: bytes, credentials: ApiCredentials) -> Answer:
-        """Send these very bytes, once; the answer as it came. Raises HttpDown, NeverConnected when nothing left."""
+    async def post_order(
+        self, body: bytes, credentials: ApiCredentials, *, may_leave: MayLeave | None = None
+    ) -> Answer:
+        """Send these very bytes, once; the answer as it came. Raises HttpDown, NeverConnected when nothing left.
+
+        `may_leave` is asked right before the first byte; it raises HeldBack when the answer is no.
+        """
         headers = l2_headers(credentials, timestamp=self._asker.timestamp(), method="POST", path="/order", body=body)
         return await self._http.post(
-            self._order_url, body=body, headers={**headers, **JSON_TYPE}, timeout_s=self._order_timeout_s
+            self._order_url,
+            body=body,
+            headers={**headers, **JSON_TYPE},
+            timeout_s=self._order_timeout_s,
+            may_leave=may_leave,
         )
 
     async def order(self, order_hash: str, credentials: ApiCredentials) -> Mapping[str, object] | None:

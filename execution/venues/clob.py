@@ -18,7 +18,7 @@ from execution.clob.rates import OrderRates
 from execution.clob.trades import FeeOf, TradeError, order_hashes, own_hashes, read_trades, token_of
 from execution.fees import NO_FEE, FeeTerms
 from execution.hosts import HostDown, HostRefused
-from execution.http import Answer, HttpDown, NeverConnected
+from execution.http import Answer, HeldBack, HttpDown, NeverConnected
 from execution.orders import OrderPlan
 from execution.ports import (
     HoldUp,
@@ -41,6 +41,10 @@ CONNECT_AGAIN_S = 0.5
 
 LIMITS_MS_MAX = 250
 """Whoever sends looked at pauses and breakers before the shared limits were asked; after so long they look again."""
+
+LEAVES_MS_MAX = 500
+"""The same with the connection, whose making may take seconds: an order leaves within this of the look at pauses and
+breakers or not at all. With what that look may be old, it keeps the second within which a pause acts."""
 
 TRADES_SINCE_S = 60
 """Trades are read from so long before an order may have stood: its time is ours, theirs the venue's."""
@@ -92,13 +96,15 @@ class ClobVenue:
 
     async def submit(self, plan: OrderPlan, signature: bytes, *, follower_id: int) -> Outcome:
         """Post once. `NotTaken` when the limits or the venue did not let it through; a lost answer is `Unknown`."""
+        # Whoever calls has just looked at pauses and breakers.
+        looked_ms = self._doors.clock.monotonic_ms()
         access = await self._doors.access.of(follower_id)
         if access is None or (plan.key and access.signer.lower() != plan.key.lower()):
             # The venue would refuse the account for good, and nothing was sent.
             lacks = NO_ACCESS if access is None else OTHER_KEY
             outcome: Outcome = NotTaken(why=HoldUp.UNAVAILABLE, wait_s=ACCESS_AGAIN_S, detail=lacks)
         else:
-            outcome = await self._submit(plan, signature, access=access, follower_id=follower_id)
+            outcome = await self._submit(plan, signature, access=access, follower_id=follower_id, looked_ms=looked_ms)
         CLOB_ORDERS_TOTAL.labels(type(outcome).__name__.lower()).inc()
         if isinstance(outcome, Rejected) and self._doors.on_rejected is not None:
             self._doors.on_rejected(plan, follower_id, outcome)
@@ -183,11 +189,16 @@ class ClobVenue:
         except TradeError as error:
             raise HostDown(str(error)) from None
 
-    async def _submit(self, plan: OrderPlan, signature: bytes, *, access: Access, follower_id: int) -> Outcome:
+    async def _submit(
+        self, plan: OrderPlan, signature: bytes, *, access: Access, follower_id: int, looked_ms: float
+    ) -> Outcome:
         doors = self._doors
-        asked_ms = doors.clock.monotonic_ms()
+
+        def since_ms() -> float:
+            return doors.clock.monotonic_ms() - looked_ms
+
         wait_ms = await doors.rates.wait_ms(access.signer, access.tier)
-        if doors.clock.monotonic_ms() - asked_ms > LIMITS_MS_MAX and not wait_ms:
+        if since_ms() > LIMITS_MS_MAX and not wait_ms:
             doors.rates.answered(heard=False)
             return NotTaken(why=HoldUp.UNAVAILABLE, wait_s=0.0, detail="our own limits answered late")
         if wait_ms > 0:
@@ -196,7 +207,13 @@ class ClobVenue:
             return NotTaken(why=why, wait_s=wait_ms / 1_000, detail=detail)
         body = order_body(plan, signature, owner=access.credentials.api_key)
         try:
-            answer = await doors.client.post_order(body, access.credentials)
+            answer = await doors.client.post_order(
+                body, access.credentials, may_leave=lambda: since_ms() <= LEAVES_MS_MAX
+            )
+        except HeldBack:
+            # The connection is kept: after a new look the order finds it ready.
+            doors.rates.answered(heard=False)
+            return NotTaken(why=HoldUp.UNAVAILABLE, wait_s=0.0, detail="the connection came late")
         except NeverConnected:
             doors.rates.answered(heard=False)
             return NotTaken(why=HoldUp.UNAVAILABLE, wait_s=CONNECT_AGAIN_S, detail="no connection")

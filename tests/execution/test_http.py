@@ -7,7 +7,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from execution.http import HttpDown, NeverConnected, SharedHttp
+from execution.http import HeldBack, HttpDown, NeverConnected, SharedHttp
+from tests.slow_connections import slow_connections
 
 
 @asynccontextmanager
@@ -171,3 +172,36 @@ async def test_what_unpacks_without_end_is_no_answer() -> None:
     async with serving(answer) as url, asking() as http:
         with pytest.raises(HttpDown):
             await http.post(url, body=b"order", timeout_s=5)
+
+
+async def test_what_may_not_leave_any_more_when_its_connection_is_there_stays_here_and_the_connection_is_kept() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response()
+
+    bodies: list[bytes] = []
+    late = False
+    async with slow_connections() as connections, serving(answer) as url, asking() as http:
+        first = asyncio.create_task(http.post(url, body=b"late", timeout_s=5, may_leave=lambda: not late))
+        await connections.asked.wait()
+        late = True
+        connections.open.set()
+        with pytest.raises(HeldBack):
+            await first
+        late = False
+        assert (await http.post(url, body=b"in time", timeout_s=5, may_leave=lambda: not late)).status == 200
+        assert (bodies, connections.made) == ([b"in time"], 1)
+
+
+async def test_a_kept_connection_asks_too_and_other_requests_are_asked_nothing() -> None:
+    async def answer(request: web.Request) -> web.Response:
+        bodies.append(await request.read())
+        return web.Response()
+
+    bodies: list[bytes] = []
+    async with serving(answer) as url, asking() as http:
+        await http.post(url, body=b"first", timeout_s=5, may_leave=lambda: True)
+        with pytest.raises(HeldBack):
+            await http.post(url, body=b"held", timeout_s=5, may_leave=lambda: False)
+        await http.post(url, body=b"free", timeout_s=5)
+    assert bodies == [b"first", b"free"]

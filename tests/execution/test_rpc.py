@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from execution.http import Answer, HttpDown
+from execution.http import Answer, HttpDown, MayLeave
 from execution.rpc import (
     BATCH_MAX,
     Call,
@@ -36,7 +36,13 @@ class ScriptedHttp:
         self.takes_s = dict.fromkeys(self.nodes, 0.0)
 
     async def post(
-        self, url: str, *, body: bytes, headers: Mapping[str, str] | None = None, timeout_s: float
+        self,
+        url: str,
+        *,
+        body: bytes,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float,
+        may_leave: MayLeave | None = None,
     ) -> Answer:
         told = json.loads(body)
         frames: list[Frame] = told if isinstance(told, list) else [told]
