@@ -1,7 +1,5 @@
 """The composition root's part about prices: where the venue's books come from, and who is priced on them."""
 
-from dataclasses import dataclass
-
 from django.conf import settings
 
 from execution.hosts import Host
@@ -17,14 +15,6 @@ TRIES = 2
 VENUE = "VENUE"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VenueBooks:
-    """The cache that is asked, and the door behind it."""
-
-    books: LiveBooks
-    asked: ClobBooks
-
-
 def book_allowance() -> Allowance:
     """What the CLOB lets an address ask for books."""
     return Allowance(kind=BOOK, requests=settings.CLOB_BOOK_COUNT)
@@ -35,7 +25,7 @@ def wants_venue_books() -> bool:
     return bool(settings.ENABLE_REAL_TRADING) or settings.PAPER_BOOKS == VENUE
 
 
-def build_books(http: Http, limits: HostLimits, clock: Clock) -> VenueBooks | None:
+def build_books(http: Http, limits: HostLimits, clock: Clock) -> LiveBooks | None:
     """The venue's books where somebody wants them; `limits` are those of the CLOB, with the allowance for books."""
     if not wants_venue_books():
         return None
@@ -48,4 +38,4 @@ def build_books(http: Http, limits: HostLimits, clock: Clock) -> VenueBooks | No
         books_max=settings.COPY_TRADING_BOOKS_COUNT,
         forced=settings.COPY_TRADING_FORCE_FALLBACK_PRICE,
     )
-    return VenueBooks(books=LiveBooks(asked, streamed, clock, settings=terms), asked=asked)
+    return LiveBooks(asked, streamed, clock, settings=terms)

@@ -33,7 +33,7 @@ from copytrading.sources.stats import SourceStats
 from copytrading.supervisor import Engine, Source
 from copytrading.tokens import PlayedTokens
 from copytrading.wiring import EngineDoors, build_shared_stores
-from copytrading.wiring_books import VenueBooks, book_allowance, build_books
+from copytrading.wiring_books import book_allowance, build_books
 from execution.data_api import DataApi
 from execution.deployments import CONTRACTS, Deployment, DeploymentError, deployment_on
 from execution.directory import DirectoryDoors, DirectorySettings, MarketDirectory
@@ -41,6 +41,7 @@ from execution.gamma_client import CLOB, GAMMA, GammaClient
 from execution.hosts import Host
 from execution.http import Http, SharedHttp
 from execution.limits import Allowance, HostLimits, LimitSettings, data_api_allowances
+from execution.quotes import LiveBooks
 from execution.rpc import Rpc, RpcSettings, read_urls
 from execution.sockets import Sockets, WebSockets
 from guardrails.stores.base import CounterStore, Stores
@@ -64,17 +65,17 @@ class Network:
     sockets: Sockets
     api: DataApi
     directory: MarketDirectory
-    books: VenueBooks | None = None
+    books: LiveBooks | None = None
     shared: Stores | None = None
 
     def doors_for_engine(self, doors: EngineDoors) -> EngineDoors:
         """The doors, and what the network adds to them."""
-        return replace(doors, markets=self.directory, books=self.books.books if self.books else None)
+        return replace(doors, markets=self.directory, books=self.books)
 
     async def close(self) -> None:
         """Let go of all connections."""
         if self.books is not None:
-            await self.books.books.close()
+            await self.books.close()
         await self.directory.close()
         await self.http.close()
         if self.shared is not None:
@@ -309,7 +310,7 @@ class _Parts:
             tokens=played,
             news=news,
             stats=self._counted(MARKET_EVENTS),
-            books=self._network.books.books.streamed if self._network.books else None,
+            books=self._network.books.streamed if self._network.books else None,
         )
         channel = MarketEvents(doors, MarketEventsSettings(url=settings.COPY_TRADING_MARKET_WS_URL))
         return [played, channel, *self._book_watch(channel)]
@@ -318,7 +319,7 @@ class _Parts:
         found = self._network.books
         if found is None:
             return []
-        doors = BookWatchDoors(books=found.books, asked=found.asked, channel=channel, clock=self._engine.clock)
+        doors = BookWatchDoors(books=found, channel=channel, clock=self._engine.clock)
         return [BookWatch(doors, compare_s=settings.COPY_TRADING_BOOK_COMPARE_S)]
 
     def _chain_settings(self, pushed: tuple[str, ...]) -> ChainSettings:

@@ -8,9 +8,8 @@ from typing import Protocol
 import structlog
 
 from copytrading.pauses import sleep_or_stop
-from execution.hosts import HostDown
 from execution.metrics import BOOK_COMPARISONS_TOTAL
-from execution.quotes.live import BooksAsked, LiveBooks
+from execution.quotes.live import LiveBooks
 from ledger.clock import Clock
 
 LOOK_S = 1.0
@@ -52,10 +51,9 @@ class Channel(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BookWatchDoors:
-    """What is looked after, and where the truth is fetched."""
+    """What is looked after, and who subscribes; the truth is fetched through the books, which ask for each once."""
 
     books: LiveBooks
-    asked: BooksAsked
     channel: Channel
     clock: Clock
 
@@ -74,7 +72,7 @@ class BookWatch:
     name = "book watch"
 
     def __init__(self, doors: BookWatchDoors, *, compare_s: float) -> None:
-        self._books, self._asked, self._channel, self._clock = doors.books, doors.asked, doors.channel, doors.clock
+        self._books, self._channel, self._clock = doors.books, doors.channel, doors.clock
         self._compare_ms = compare_s * 1_000
         self._compared_ms: dict[int, float] = {}
         self._missing: dict[int, _Missing] = {}
@@ -114,10 +112,7 @@ class BookWatch:
 
     async def _give_up_connection_of(self, token: int) -> None:
         """Where the venue has a book and its channel does not tell it."""
-        try:
-            found = None if self._asked.paused else await self._asked.book(token)
-        except HostDown:
-            return
+        found = None if self._books.paused else await self._books.anew(token)
         if found is not None:
             log.warning("The market channel is open and tells nothing.", action="compare", token=str(token))
             self._channel.renew(token)
@@ -130,7 +125,7 @@ class BookWatch:
             token for token in looked_after if now_ms - self._compared_ms.setdefault(token, now_ms) >= self._compare_ms
         ]
         due.sort(key=self._compared_ms.__getitem__)
-        if due and not self._asked.paused:
+        if due and not self._books.paused:
             await asyncio.gather(*(self.compare(token) for token in due[:AT_ONCE_MAX]))
 
     async def compare(self, token: int) -> bool:
@@ -140,10 +135,8 @@ class BookWatch:
         heard_ms, watched = streamed.stamp_ms(token), streamed.watch(token)
         if watched is None:
             return True
-        try:
-            found = await self._asked.book(token)
-        except HostDown:
-            found = None
+        # An answer to an earlier request may be older than what is noted from here on.
+        found = await self._books.anew(token)
         if found is None or found.is_stale(heard_ms):
             BOOK_COMPARISONS_TOTAL.labels("nothing" if found is None else "stale").inc()
             return streamed.compare(watched, None)

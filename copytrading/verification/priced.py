@@ -156,7 +156,7 @@ async def priced_scene(pointed: Pointed, more: Mapping[str, Any]) -> AsyncIterat
             running = asyncio.create_task(Supervisor(engine, drain_ms=DRAIN_MS).run(hearing, stop))
             try:
                 await _subscribed(clock, hearing, box)
-                yield Scene(box=box, engine=engine, hearing=hearing, books=network.books.books, http=http)
+                yield Scene(box=box, engine=engine, hearing=hearing, books=network.books, http=http)
             finally:
                 box.faults.lift()
                 stop.set()

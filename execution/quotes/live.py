@@ -71,7 +71,7 @@ class LiveSettings:
 
 
 class LiveBooks:
-    """`KnownQuotes` of the venue. One request is under way for a token, however many ask for it meanwhile.
+    """`KnownQuotes` of the venue. One request is under way for a token, whoever asks for it meanwhile and whatever for.
 
     A streamed book counts as old as the last frame about its token: a channel that fell silent stops counting by
     itself. Failures and absent books are not kept.
@@ -81,7 +81,8 @@ class LiveBooks:
         self._asked, self.streamed, self._clock, self._settings = asked, streamed, clock, settings
         self._ttl_ms = min(settings.ttl_ms, AGE_MS_MAX)
         self._kept: OrderedDict[int, tuple[float, Quote]] = OrderedDict()
-        self._running: dict[int, asyncio.Task[None]] = {}
+        self._running: dict[int, asyncio.Task[Fetched | None]] = {}
+        self._quoted: set[int] = set()
         self._tried: OrderedDict[int, float] = OrderedDict()
         self._wanted: OrderedDict[int, float] = OrderedDict()
         self._fallbacks: OrderedDict[str, Quote] = OrderedDict()
@@ -134,6 +135,24 @@ class LiveBooks:
         remember(self._fallbacks, version, quote, bound=FALLBACKS_MAX)
         return quote
 
+    @property
+    def paused(self) -> bool:
+        """Whether the venue is left alone for now: nothing is asked of it."""
+        return self._asked.paused
+
+    async def anew(self, token_id: int) -> Fetched | None:
+        """The venue's book by a request that begins after this question, to hold another against; None without one.
+
+        Whoever wants a quote meanwhile shares the request; it is kept for them alone.
+        """
+        before = self._running.get(token_id)
+        if before is not None:
+            # It may have been answered already; a second one beside it would be one too many.
+            await asyncio.wait([before])
+        fetching = self._fetching(token_id)
+        await asyncio.wait([fetching])
+        return None if fetching.cancelled() else fetching.result()
+
     def wanted_since(self, since_ms: float) -> list[int]:
         """Tokens that somebody asked for since this moment of the monotonic clock."""
         return [token for token, at_ms in self._wanted.items() if at_ms >= since_ms]
@@ -169,13 +188,15 @@ class LiveBooks:
 
     async def _fetch_all(self, token_ids: Iterable[int]) -> None:
         now_ms = self._clock.monotonic_ms()
-        tasks = [
-            self._fetching(token)
+        wanted = [
+            token
             for token in token_ids
             if now_ms - self._tried.get(token, -TRIED_MS) >= TRIED_MS and not self._left_alone(token)
         ]
-        if not tasks:
+        if not wanted:
             return
+        self._quoted.update(wanted)
+        tasks = [self._fetching(token) for token in wanted]
         enough = asyncio.ensure_future(self._clock.sleep(self._settings.wait_ms / 1_000))
         everything = asyncio.ensure_future(asyncio.wait(tasks))
         try:
@@ -198,26 +219,33 @@ class LiveBooks:
         QUOTE_MISSES_TOTAL.labels("paused").inc()
         return True
 
-    def _fetching(self, token_id: int) -> asyncio.Task[None]:
+    def _fetching(self, token_id: int) -> asyncio.Task[Fetched | None]:
         running = self._running.get(token_id)
         if running is None:
             running = asyncio.create_task(self._fetch(token_id), name=f"book of {token_id}")
             self._running[token_id] = running
         return running
 
-    async def _fetch(self, token_id: int) -> None:
+    async def _fetch(self, token_id: int) -> Fetched | None:
         asked_ms, as_of = self._clock.monotonic_ms(), self._clock.now()
+        found, without = None, "none"
         try:
             found = await self._asked.book(token_id)
         except HostDown as down:
-            QUOTE_MISSES_TOTAL.labels("down").inc()
+            without = "down"
             log.warning("A book cannot be had.", action="quote", token=str(token_id), why=str(down))
-            self._gave_up(token_id)
-            return
         finally:
             del self._running[token_id]
+            quoted = token_id in self._quoted
+            self._quoted.discard(token_id)
+        if quoted:
+            self._keep(token_id, found, asked_ms=asked_ms, as_of=as_of, without=without)
+        return found
+
+    def _keep(self, token_id: int, found: Fetched | None, *, asked_ms: float, as_of: datetime, without: str) -> None:
+        """Remember an answer for those who want a quote, or that there is none."""
         if found is None or found.is_stale(self.streamed.stamp_ms(token_id)):
-            QUOTE_MISSES_TOTAL.labels("none" if found is None else "stale").inc()
+            QUOTE_MISSES_TOTAL.labels(without if found is None else "stale").inc()
             self._gave_up(token_id)
             return
         QUOTE_MISSES_TOTAL.labels("fetched").inc()

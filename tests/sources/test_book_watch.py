@@ -9,7 +9,7 @@ from execution.books import Book
 from execution.hosts import HostDown
 from execution.quotes.fetched import Fetched
 from tests.execution.test_book_frames import AT, change, ladder, whole
-from tests.execution.test_live_books import UP, Desk
+from tests.execution.test_live_books import UP, Desk, counted
 from tests.sources.stream import running, settle
 
 
@@ -38,11 +38,12 @@ class Watcher(Desk):
         self.channel = Channel()
         self.venue.book = self.fetched  # type: ignore[method-assign]
         self.book: Book | None = ladder({"0.49": "5"}, {"0.51": "5"}).book()
-        doors = BookWatchDoors(books=self.books, asked=self.venue, channel=self.channel, clock=self.clock)
+        doors = BookWatchDoors(books=self.books, channel=self.channel, clock=self.clock)
         self.watch = BookWatch(doors, compare_s=30)
 
     async def fetched(self, token_id: int) -> Fetched | None:
         self.venue.asked.append(token_id)
+        await self.venue.open.wait()
         if self.venue.trouble is not None:
             raise self.venue.trouble
         return None if self.book is None else Fetched(book=self._as(token_id), stamp_ms=self.venue.stamp_ms)
@@ -112,6 +113,51 @@ async def test_a_stale_answer_and_none_prove_nothing() -> None:
     desk.venue.trouble = HostDown("429")
     assert await desk.watch.compare(UP)
     assert desk.streams
+
+
+async def test_quotes_share_the_request_of_a_comparison() -> None:
+    desk = Watcher()
+    desk.venue.stamp_ms = AT + 6_000
+    await desk.heard()
+    desk.venue.open.clear()
+    await desk.clock.advance(5)
+    comparing = asyncio.create_task(desk.watch.compare(UP))
+    await settle()
+    await desk.clock.advance(0.1)  # The streamed book has grown too old.
+    waiting = [asyncio.create_task(desk.version()) for _ in range(10)]
+    await settle()
+    assert desk.venue.asked == [UP]
+    desk.venue.open.set()
+    await settle()
+    assert {each.result() for each in waiting} == {"fetched"}
+    await desk.clock.advance(1)
+    assert await comparing and desk.venue.asked == [UP]
+
+
+async def test_a_comparison_waits_for_the_request_under_way_and_then_asks_anew() -> None:
+    desk = Watcher()
+    desk.venue.open.clear()
+    waiting = asyncio.create_task(desk.quote())
+    await settle()
+    desk.hear(whole({"0.49": "5"}, {"0.51": "5"}))
+    comparing = asyncio.create_task(desk.watch.compare(UP))
+    await settle()
+    assert desk.venue.asked == [UP]
+    desk.venue.open.set()
+    await settle()
+    assert await waiting is not None and desk.venue.asked == [UP, UP]
+    await desk.clock.advance(1)
+    assert await comparing
+
+
+async def test_a_comparison_alone_changes_no_quote_and_counts_as_none() -> None:
+    desk, misses = Watcher(), counted("quote_misses", outcome="fetched")
+    await desk.heard()
+    comparing = asyncio.create_task(desk.watch.compare(UP))
+    await settle()
+    await desk.clock.advance(1)
+    assert await comparing and (await desk.version() or "").startswith("stream")
+    assert counted("quote_misses", outcome="fetched") == misses
 
 
 async def test_a_subscription_without_an_answer_is_made_anew_and_then_its_connection() -> None:

@@ -121,7 +121,7 @@ async def market(*, hears: bool = True, silent_s: float = 30, **settings: int) -
             url=found.box.urls.market, ping_s=min(10.0, silent_s / 3), silent_s=silent_s, backoff_s=0.1
         )
         channel = MarketEvents(doors, terms)
-        watch = BookWatch(BookWatchDoors(books=books, asked=asked, channel=channel, clock=clock), compare_s=30)
+        watch = BookWatch(BookWatchDoors(books=books, channel=channel, clock=clock), compare_s=30)
         try:
             async with running(channel.run):
                 yield Market(found.box, books, channel, watch, http)
