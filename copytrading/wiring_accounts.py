@@ -7,6 +7,7 @@ from functools import partial
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from copytrading.accounts.approvals import ApprovalDoors, ShareApprovals
 from copytrading.accounts.book import AccountBook, BookDoors
 from copytrading.accounts.examination import Examiner, ExaminerDoors, Stopped
 from copytrading.accounts.funds import AccountFunds, FundsDoors, FundsTerms
@@ -18,8 +19,11 @@ from copytrading.wiring_signer import build_signer, build_vault, trading_address
 from execution.clob.balances import Balances
 from execution.clob.client import BODY_MAX, ClobClient, ClobSettings, clob_allowances
 from execution.deployments import CONTRACTS, DeploymentError, deployment_on
+from execution.gamma import MarketDescription
+from execution.gamma_client import GAMMA, open_markets
+from execution.hosts import Host, HostDown
 from execution.http import Http, SharedHttp
-from execution.limits import HostLimits, LimitSettings
+from execution.limits import Allowance, HostLimits, LimitSettings
 from execution.orders import ExchangeDomain
 from execution.ports import Signer
 from execution.rpc import Rpc, RpcSettings, read_urls
@@ -52,6 +56,7 @@ class Accounts:
     book: AccountBook
     funds: AccountFunds
     place: Place
+    approvals: ShareApprovals
     examiner: Examiner
     keeper: AccountKeeper
 
@@ -66,6 +71,15 @@ def build_accounts(doors: AccountDoors, http: Http, *, client: ClobClient, signe
         FundsTerms(ttl_ms=settings.TRADING_MONEY_TTL_MS, buy_wait_ms=settings.TRADING_MONEY_WAIT_MS),
     )
     place = Place(client, http, clock, geoblock_url=settings.TRADING_GEOBLOCK_URL, rpc=build_rpc(doors, http))
+    approvals = ShareApprovals(
+        ApprovalDoors(
+            database=database,
+            clock=clock,
+            balances=balances,
+            exchanges=exchanges,
+            listed=_listed(doors, http),
+        )
+    )
     examiner = Examiner(
         ExaminerDoors(
             clock=clock,
@@ -75,11 +89,12 @@ def build_accounts(doors: AccountDoors, http: Http, *, client: ClobClient, signe
             signer=signer,
             place=place,
             exchanges=exchanges,
+            approvals=approvals,
             key_trouble=None if settings.SIGNER_SOCKET else _key_trouble(vault, database),
         )
     )
     keeper = AccountKeeper(KeeperDoors(database=database, clock=clock, book=book, examiner=examiner, funds=funds))
-    return Accounts(book=book, funds=funds, place=place, examiner=examiner, keeper=keeper)
+    return Accounts(book=book, funds=funds, place=place, approvals=approvals, examiner=examiner, keeper=keeper)
 
 
 def build_client(doors: AccountDoors, http: Http, *, shards: int, counters: CounterStore | None) -> ClobClient:
@@ -148,6 +163,21 @@ def _opened(vault: Vault, name: str) -> str:
     except VaultError as error:
         return str(error)
     return ""
+
+
+def _listed(doors: AccountDoors, http: Http) -> Callable[[str], Awaitable[list[MarketDescription]]]:
+    """Open markets of Gamma: so seldom, and only while none is known here, that nobody else counts these questions."""
+    allowances = (Allowance(kind=GAMMA, requests=settings.GAMMA_MARKETS_COUNT),)
+    limits = HostLimits(doors.clock, doors.randomness, host="gamma", settings=LimitSettings(allowances=allowances))
+    gamma = Host(http, limits, base_url=settings.GAMMA_URL, tries=1)
+
+    async def listed(version: str) -> list[MarketDescription]:
+        if limits.paused:
+            # An account's look has better things to do than to wait out a pause.
+            raise HostDown("gamma is left alone for a while")
+        return await open_markets(gamma, version)
+
+    return listed
 
 
 def build_rpc(doors: AccountDoors, http: Http) -> Rpc | None:

@@ -39,6 +39,7 @@ from execution.signer.remote import RemoteSigner
 from execution.sockets import Sockets
 from execution.venues.clob import ClobDoors, ClobVenue
 from guardrails.stores.base import CounterStore
+from ledger.units import Side
 
 ORDERS_TENTHS = 7
 """Of the connections, for orders. The rest is for what is asked side by side, which is bounded elsewhere."""
@@ -220,6 +221,9 @@ class _Listening:
             self._accounts.keeper.doubt(follower_id, said(outcome.detail))
         elif outcome.reason is RejectReason.NOT_ENOUGH_BALANCE:
             self._accounts.funds.forget(follower_id)
+            if plan.side is Side.SELL:
+                # Perhaps the leave to move the shares was taken back.
+                self._accounts.approvals.forget(plan.maker)
         elif outcome.reason is RejectReason.BLOCKED:
             self._accounts.place.look_again()
         elif outcome.reason in (RejectReason.OFF_TICK, RejectReason.WRONG_VERSION, RejectReason.MARKET_CLOSED):

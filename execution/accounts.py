@@ -24,7 +24,7 @@ class AccountFacts:
 
     `booked_micros` is the cash in our books, `reserved_micros` what its open buys reserve of it, `available_micros`
     what of the venue's pUSD can be spent beside them; `allowances` are how much pUSD each exchange may take, and mean
-    nothing while `available_micros` is None.
+    nothing while `available_micros` is None. `unsellable` names the exchanges that may not move the wallet's shares.
     """
 
     follower_id: int
@@ -37,6 +37,7 @@ class AccountFacts:
     reserved_micros: int = 0
     available_micros: int | None = None
     allowances: Mapping[ExchangeDomain, int] = field(default_factory=dict)
+    unsellable: frozenset[str] = frozenset()
 
     @property
     def order_signer(self) -> str:
@@ -76,7 +77,7 @@ def standing_refusals(standing: Standing, now: datetime) -> tuple[Refusal, ...]:
 
 
 def buy_refusals(account: AccountFacts, domain: ExchangeDomain, needed_micros: int) -> tuple[Refusal, ...]:
-    """Why the account cannot pay for a buy that costs at most so much, its fee included."""
+    """Why the account cannot pay for a buy that costs at most so much, its fee included, or could not sell it again."""
     available = account.available_micros
     if available is None:
         return (Refusal(Reason.BALANCE_UNKNOWN, subject="money"),)
@@ -86,6 +87,8 @@ def buy_refusals(account: AccountFacts, domain: ExchangeDomain, needed_micros: i
     allowed = account.allowances.get(domain, 0)
     if needed_micros > allowed:
         found.append(Refusal(Reason.ALLOWANCE_MISSING, needed_micros, allowed, Unit.MONEY, subject=domain.value))
+    if domain.value in account.unsellable:
+        found.append(Refusal(Reason.ALLOWANCE_MISSING, subject=f"shares, {domain.value}"))
     return tuple(found)
 
 

@@ -132,6 +132,14 @@ class GammaClient:
         return [*await self._pages(asking, ids[:half]), *await self._pages(asking, ids[half:])]
 
 
+async def open_markets(gamma: Host, version: str) -> list[MarketDescription]:
+    """Some open markets of a version: a page of them. Raises HostDown and HostRefused."""
+    rows, _cursor = _envelope(
+        await gamma.ask(GAMMA, "/markets/keyset", [("version", version), ("limit", str(PAGE_MAX))])
+    )
+    return _described(rows, version=version)
+
+
 def _envelope(value: object) -> tuple[Sequence[object], str | None]:
     """The markets of an answer, and where the next page begins. Raises HostDown for what is no page."""
     if isinstance(value, list):

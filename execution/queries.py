@@ -11,6 +11,7 @@ from execution.about import UNKNOWN_ABOUT, MarketAbout
 from execution.accounts import AccountFacts, Standing, standing_refusals
 from execution.fees import FeeTerms
 from execution.models import Market, Position, TradingAccount
+from execution.orders import ExchangeDomain
 from execution.preflight import MarketTerms
 from guardrails.budgets import PeriodBounds
 from ledger.models import CashBalance
@@ -62,6 +63,30 @@ def fee_of_token(token_id: int) -> FeeTerms | None:
     of_token = Q(first_token_id=token_id) | Q(second_token_id=token_id)
     row = Market.objects.filter(of_token).values_list("fee_rate_bps", "fee_exponent").first()
     return None if row is None else FeeTerms(rate_bps=row[0], exponent=row[1])
+
+
+class ShareToken(NamedTuple):
+    """A token, and the version of its market, which says where its shares are."""
+
+    token_id: int
+    version: str
+
+
+def tokens_of_exchanges() -> dict[ExchangeDomain, ShareToken]:
+    """For each exchange the first token of the newest open market that is traded there, as the venue described it."""
+    described = Market.objects.filter(closed=False, loaded_at__isnull=False, first_token_id__isnull=False)
+    older, newer = described.filter(version="v1"), described.filter(version="v2")
+    kinds = {
+        ExchangeDomain.CTF_V2: older.filter(neg_risk=False),
+        ExchangeDomain.NEG_RISK_V2: older.filter(neg_risk=True),
+        ExchangeDomain.V3: newer,
+    }
+    newest = {domain: rows.order_by("-pk").first() for domain, rows in kinds.items()}
+    return {
+        domain: ShareToken(market.first_token_id, market.version)
+        for domain, market in newest.items()
+        if market is not None and market.first_token_id is not None
+    }
 
 
 def holdings(follower_ids: Iterable[int], token_ids: Iterable[int]) -> dict[tuple[int, int], Micros]:
@@ -133,6 +158,7 @@ def _account(row: tuple[Any, ...], now: datetime) -> AccountFacts:
         signature_type=signature_type,
         tier=tier,
         refusals=standing_refusals(standing, now),
+        unsellable=frozenset(each["no_exit"] for each in missing or () if each.get("no_exit")),
         booked_micros=booked or 0,
         reserved_micros=reserved or 0,
     )

@@ -4,10 +4,11 @@ Every answer is a value: the facts that readiness is found from, or the reason f
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 
+from copytrading.accounts.approvals import ShareApprovals
 from copytrading.accounts.book import AccountBook, CredentialsLost
 from copytrading.accounts.doubts import About, Doubt
 from copytrading.accounts.place import Place
@@ -53,6 +54,7 @@ class ExaminerDoors:
     signer: Signer
     place: Place
     exchanges: Mapping[ExchangeDomain, str]
+    approvals: ShareApprovals
     key_trouble: Callable[[str], Awaitable[str]] | None = None
 
 
@@ -127,7 +129,8 @@ class Examiner:
                 return Stopped(why="The venue refuses its credentials, also new ones.", revoked=row.session)
         closed_only = await self._closed_only(access)
         known = balance if isinstance(balance, Balance) else None
-        return await self._seen(row, known, key_trouble=key_trouble, closed_only=closed_only)
+        seen = await self._seen(row, known, key_trouble=key_trouble, closed_only=closed_only)
+        return replace(seen, sellable=await self._doors.approvals.of(access))
 
     async def _seen(
         self,

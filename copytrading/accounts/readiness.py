@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from execution.orders import ExchangeDomain
 
@@ -32,6 +32,7 @@ class Part(StrEnum):
     WALLET = "WALLET"
     BALANCE = "BALANCE"
     ALLOWANCE = "ALLOWANCE"
+    SHARES = "SHARES"
 
 
 class MissingRow(TypedDict):
@@ -41,20 +42,31 @@ class MissingRow(TypedDict):
     sentence: str
     next: str
     blocks: bool
+    no_exit: NotRequired[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Missing:
-    """One lack with the step that ends it. Without `blocks` the account trades: its orders meet it themselves."""
+    """One lack with the step that ends it. Without `blocks` the account trades: its orders meet it themselves.
+
+    `no_exit` names the exchange where nothing is bought, because it could not be sold again.
+    """
 
     part: Part
     sentence: str
     next: str
     blocks: bool = True
+    no_exit: str = ""
 
     def as_json(self) -> MissingRow:
         """As the row keeps it."""
-        return {"part": self.part.value, "sentence": self.sentence, "next": self.next, "blocks": self.blocks}
+        row: MissingRow = {
+            "part": self.part.value,
+            "sentence": self.sentence,
+            "next": self.next,
+            "blocks": self.blocks,
+        }
+        return {**row, "no_exit": self.no_exit} if self.no_exit else row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +74,8 @@ class Examined:
     """Everything that was looked at; None is what could not be.
 
     `key_trouble` and `credentials_trouble` are sentences, empty when all is well. `skew_s` is how far the venue's
-    clock is ahead. `real_trading` and `mode` are None where the engine itself asks: it only looks at what may trade.
+    clock is ahead. `sellable` says of the exchanges of which it is known whether they may move the wallet's shares.
+    `real_trading` and `mode` are None where the engine itself asks: it only looks at what may trade.
     """
 
     now: datetime
@@ -81,6 +94,7 @@ class Examined:
     deployed: bool | None = None
     balance_micros: int | None = None
     allowances: Mapping[ExchangeDomain, int] | None = field(default=None)
+    sellable: Mapping[ExchangeDomain, bool] = field(default_factory=dict)
 
 
 def missing(seen: Examined) -> tuple[Missing, ...]:
@@ -194,6 +208,7 @@ def _wallet(seen: Examined) -> list[Missing | None]:
         undeployed if seen.deployed is False and seen.signature_type != EOA else None,
         _balance(seen),
         *_allowances(seen),
+        *_share_approvals(seen),
     ]
 
 
@@ -218,11 +233,7 @@ def _balance(seen: Examined) -> Missing | None:
 def _allowances(seen: Examined) -> list[Missing | None]:
     if seen.allowances is None:
         return []
-    step = (
-        "approve pUSD and setApprovalForAll of the shares from the wallet"
-        if seen.signature_type == EOA
-        else "its owner enables trading on the venue's site"
-    )
+    step = _step(seen, "approve pUSD and setApprovalForAll of the shares from the wallet")
     return [
         Missing(
             part=Part.ALLOWANCE,
@@ -233,3 +244,35 @@ def _allowances(seen: Examined) -> list[Missing | None]:
         for domain in ExchangeDomain
         if seen.allowances.get(domain, 0) <= 0
     ]
+
+
+def _share_approvals(seen: Examined) -> list[Missing | None]:
+    return [
+        Missing(
+            part=Part.SHARES,
+            sentence=f"The exchange {domain.value} may not move the wallet's shares: nothing is bought there, because "
+            "it could not be sold.",
+            next=f"Allow it: {_step(seen, _own_leave(domain))}.",
+            blocks=False,
+            no_exit=domain.value,
+        )
+        for domain in ExchangeDomain
+        if seen.sellable.get(domain) is False
+    ]
+
+
+def _step(seen: Examined, own: str) -> str:
+    """What the owner of a wallet that is its own key does, or does on the venue's site for any other."""
+    return own if seen.signature_type == EOA else "its owner enables trading on the venue's site"
+
+
+def _own_leave(domain: ExchangeDomain) -> str:
+    return f"setApprovalForAll of {_LEDGERS[domain]} for that exchange from the wallet"
+
+
+_LEDGERS: Mapping[ExchangeDomain, str] = {
+    ExchangeDomain.CTF_V2: "ConditionalTokens",
+    ExchangeDomain.NEG_RISK_V2: "ConditionalTokens",
+    ExchangeDomain.V3: "PositionManager",
+}
+"""The contract that keeps the shares of each exchange's markets (polymarket.md 1)."""

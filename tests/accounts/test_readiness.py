@@ -21,6 +21,7 @@ WELL = Examined(
     deployed=True,
     balance_micros=ONE,
     allowances=dict.fromkeys(ExchangeDomain, ONE),
+    sellable=dict.fromkeys(ExchangeDomain, True),
 )
 
 
@@ -62,6 +63,7 @@ def test_each_lack_is_told_with_its_next_step(changes: dict[str, Any], part: Par
         {"skew_s": None},
         {"place_blocked": None},
         {"deployed": None},
+        {"sellable": {}},
         {"closed_only": None},
         {"deployed": False, "signature_type": 0},
         {"mode": "EXCHANGE", "real_trading": True},
@@ -78,6 +80,13 @@ def test_every_exchange_without_leave_is_named() -> None:
         (Part.ALLOWANCE, "NEG_RISK_V2"),
     ]
     assert blocking(lacks) == ()
+
+
+def test_an_exchange_that_may_not_move_the_shares_is_named_with_the_contract_to_allow_it_on() -> None:
+    lacks = missing(replace(WELL, signature_type=0, sellable={ExchangeDomain.CTF_V2: True, ExchangeDomain.V3: False}))
+    assert [(each.part, each.blocks, each.no_exit) for each in lacks] == [(Part.SHARES, False, "V3")]
+    assert "setApprovalForAll of PositionManager" in lacks[0].next
+    assert lacks[0].as_json().get("no_exit") == "V3"
 
 
 def test_without_a_key_its_credentials_are_no_step_yet() -> None:

@@ -156,11 +156,25 @@ async def test_readiness_is_told_with_the_next_step(stage: AccountStage) -> None
     fay, sam = stage.traders["Fay"], stage.traders["Sam"]
     stage.box.exchange.allow(fay.wallet, 0)
     (seen,) = await look_at_accounts(address=fay.wallet)
-    assert [each.part for each in seen.lacks] == [Part.ALLOWANCE] * 3
+    assert [each.part for each in seen.lacks] == [Part.ALLOWANCE] * 3 + [Part.SHARES] * 3
     assert blocking(seen.lacks) == ()
     (other,) = await look_at_accounts(address=sam.signer)
     assert other.lacks == ()
     assert len(await look_at_accounts()) == 2
+
+
+async def test_shares_that_an_exchange_may_not_move_are_told_before_any_market_is_known(stage: AccountStage) -> None:
+    fay, exchanges = stage.traders["Fay"], stage.box.exchange.funds.spenders
+    stage.box.exchange.approve_shares(fay.wallet, on=False, spender=exchanges[0])
+    (seen,) = await look_at_accounts(address=fay.wallet)
+    assert [(each.part, each.blocks, each.no_exit) for each in seen.lacks] == [(Part.SHARES, False, "CTF_V2")]
+
+
+async def test_approvals_cost_a_question_for_each_exchange_and_then_none_for_a_while(stage: AccountStage) -> None:
+    asked, before = stage.http, stage.http.asked_for("CONDITIONAL")
+    await stage.database.run(_look_again)
+    await stage.accounts.keeper.run_once()
+    assert (before, asked.asked_for("CONDITIONAL") - before) == (3 * len(stage.traders), 0)
 
 
 def _spoil(name: str) -> None:

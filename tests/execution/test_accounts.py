@@ -26,9 +26,11 @@ WELL = Standing(stopped=False, stopped_why="", valid_until=None, missing=())
         (replace(FACTS, allowances={ExchangeDomain.CTF_V2: ONE}), ONE, [Reason.ALLOWANCE_MISSING]),
         (replace(FACTS, available_micros=0, allowances={}), 1, [Reason.NOT_ENOUGH_CASH, Reason.ALLOWANCE_MISSING]),
         (replace(FACTS, available_micros=None), ONE, [Reason.BALANCE_UNKNOWN]),
+        (replace(FACTS, unsellable=frozenset({"V3"})), ONE, [Reason.ALLOWANCE_MISSING]),
+        (replace(FACTS, unsellable=frozenset({"CTF_V2"})), ONE, []),
     ],
 )
-def test_a_buy_needs_money_and_leave_of_its_own_exchange(
+def test_a_buy_needs_money_and_leave_of_its_own_exchange_for_both_ways(
     facts: AccountFacts, needed: int, reasons: list[Reason]
 ) -> None:
     assert [each.reason for each in buy_refusals(facts, V3, needed)] == reasons

@@ -10,6 +10,7 @@ Set the stage (all of it at once, none of it needs the network):
     exchange.fund(wallet, pusd_micros, approve=True)     adds pUSD; with approve, all allowances as the venue asks
     await exchange.give(wallet, token_id, shares_micros) shares, as a transfer that the whole world sees
     exchange.allow(wallet, micros=0, spender=None)       sets the pUSD allowance, and approves shares (0: takes it back)
+    exchange.approve_shares(wallet, on=False, spender=None)     approves shares alone, or takes it back
     exchange.register_wallet(wallet, owner, signature_type=3)   deposit wallet, proxy (1) or Safe (2); type 0 needs none
     exchange.authorize_session(wallet, session, valid_until_s=...)  a session key on a registered deposit wallet
     exchange.revoke_session(wallet, session)             401 for its keys, its socket closed, its orders cancelled

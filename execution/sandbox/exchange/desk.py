@@ -95,6 +95,10 @@ class Exchange:
         """Set the allowance of pUSD, and with it the approval of shares, for one exchange or all. 0 takes them back."""
         self.funds.allow(wallet.lower(), micros, spender)
 
+    def approve_shares(self, wallet: str, *, on: bool, spender: str | None = None) -> None:
+        """Approve shares for one exchange or all, or take that back; the allowance of pUSD stays as it is."""
+        self.funds.approve_shares(wallet.lower(), spender, on=on)
+
     def register_wallet(self, wallet: str, owner: str, *, signature_type: int = DEPOSIT) -> None:
         """Make a proxy (1), Safe (2) or deposit wallet (3) known. Raises ValueError."""
         self.wallets.register(wallet, owner, signature_type=signature_type)

@@ -44,7 +44,12 @@ class Funds:
         """Set what a spender, or each of them, may take of a wallet; 0 takes the approval of shares back too."""
         for each in self.spenders if spender is None else (spender,):
             self._allowances[wallet][each] = micros
-            (self._approvals[wallet].add if micros else self._approvals[wallet].discard)(each)
+        self.approve_shares(wallet, spender, on=micros > 0)
+
+    def approve_shares(self, wallet: str, spender: str | None = None, *, on: bool) -> None:
+        """Whether a spender, or each of them, may move a wallet's shares."""
+        for each in self.spenders if spender is None else (spender,):
+            (self._approvals[wallet].add if on else self._approvals[wallet].discard)(each)
 
     def balance(self, wallet: str, asset: int = CASH) -> int:
         """What the chain would say."""
