@@ -13,7 +13,7 @@ from execution.about import UNKNOWN_ABOUT, MarketAbout
 from execution.accounts import AccountFacts
 from execution.books import Book, Level, match
 from execution.orders import ExchangeDomain, OffTick, OrderDraft, OrderError, OrderPlan, OrderType, build_plan
-from execution.preflight import MarketTerms, market_refusal, minimum_size
+from execution.preflight import MarketTerms, market_refusal, minimum_size, unsaid_refusals
 from execution.pricing import Slippage, auto_limit, deviation_refusal, fee_refusal, limit_price
 from guardrails.budgets import PeriodBounds
 from guardrails.intents import Facts, Limits, Reason, Refusal, TradeIntent, Unit
@@ -312,9 +312,10 @@ def _mode_refusals(mode: str, facts: CopyFacts) -> tuple[Refusal, ...]:
         return ()
     if mode != "EXCHANGE" or not facts.real_trading:
         return (Refusal(Reason.MODE_UNAVAILABLE),)
+    unsaid = unsaid_refusals(facts.market.unsaid)
     if facts.account is None:
-        return (Refusal(Reason.ACCOUNT_NOT_READY, subject="there is no trading account"),)
-    return facts.account.refusals
+        return (*unsaid, Refusal(Reason.ACCOUNT_NOT_READY, subject="there is no trading account"))
+    return (*unsaid, *facts.account.refusals)
 
 
 def _opening_refusals(signal: SignalFacts, config: Config, facts: CopyFacts) -> list[Refusal]:

@@ -28,7 +28,7 @@ from ledger.questions import Asked, together
 from ledger.units import Micros, Side
 
 UNKNOWN_MARKET = MarketFacts(terms=MarketTerms(accepting_orders=False, closed=True), bounds=PeriodBounds())
-"""A market without a row: refused, because its terms are unknown."""
+"""A market without a row: refused, because nothing of it is known."""
 
 NOTHING = Micros(0)
 

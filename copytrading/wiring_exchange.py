@@ -146,7 +146,7 @@ def build_exchange(
             client=client,
             access=accounts.book,
             rates=rates,
-            fees=StoredFees(doors.database, doors.clock),
+            fees=StoredFees(doors.database, doors.clock, learn=stale.learn),
             clock=doors.clock,
             on_rejected=_Listening(accounts, stale).rejected,
             chain=_orders_on_chain(outside, pool),

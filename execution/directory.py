@@ -33,8 +33,9 @@ Id = str | int
 class DirectorySettings:
     """`markets_max` in memory; a description is renewed after `fresh_s` and leaves the memory unused for `keep_s`.
 
-    What nobody knows is asked for again after `unknown_s`: a new market is missing for minutes. `gather_s` is how
-    long ids wait for others, `patience_s` how long `ready` waits for answers.
+    What nobody knows, or a description leaves out of an order's facts, is asked for again after `unknown_s`: a new
+    market is missing for minutes. `gather_s` is how long ids wait for others, `patience_s` how long `ready` waits for
+    answers.
     """
 
     markets_max: int = 5_000
@@ -93,7 +94,8 @@ class MarketDirectory:
     async def ready(self, condition_ids: Collection[str]) -> bool:
         """Return when the rows of these markets hold what the venue says, or after `patience_s`; False: it knew all.
 
-        Costs nothing for markets that are in memory; one that has grown old is renewed behind the caller's back.
+        Whoever trades real money looks at what is still unsaid then (`MarketTerms.unsaid`). Costs nothing for markets
+        that are in memory; one that has grown old is renewed behind the caller's back.
         """
         lacking = self._lacking(condition_ids)
         if not lacking:
@@ -149,16 +151,20 @@ class MarketDirectory:
     def _lacking(self, condition_ids: Iterable[str]) -> list[str]:
         """Those that must be waited for; those that are merely old are renewed meanwhile."""
         now_ms = self._now_ms()
-        old_ms = now_ms - self._settings.fresh_s * 1_000
         found = {each: self._known.get(each) for each in condition_ids}
         for each, known in found.items():
             if known is not None:
                 known.used_ms = now_ms
                 self._known.move_to_end(each)
-        old = [each for each, known in found.items() if known is not None and known.read_ms < old_ms]
+        old = [each for each, known in found.items() if known is not None and self._is_old(known, now_ms)]
         if old:
             self._spawn(self._ask(old))
         return [each for each, known in found.items() if known is None]
+
+    def _is_old(self, known: _Known, now_ms: float) -> bool:
+        """One that leaves something out is good only as long as one that is missing."""
+        good_s = self._settings.unknown_s if known.facts.terms.unsaid else self._settings.fresh_s
+        return known.read_ms < now_ms - good_s * 1_000
 
     async def _ask(self, ids: Sequence[Id]) -> None:
         """Wait until these were asked for, by this caller or by another."""
@@ -289,9 +295,10 @@ class MarketDirectory:
 
 
 def stored_markets(condition_ids: Collection[str], *, not_before: datetime) -> dict[str, MarketFacts]:
-    """Those of these markets whose description was read since then."""
+    """Those of these markets whose description was read since then and left nothing out that an order needs."""
     rows = Market.objects.filter(condition_id__in=condition_ids, loaded_at__gte=not_before)
-    return markets(rows.values_list("condition_id", flat=True))
+    found = markets(rows.values_list("condition_id", flat=True))
+    return {key: facts for key, facts in found.items() if not facts.terms.unsaid}
 
 
 def conditions_of(token_ids: Collection[int]) -> dict[int, str]:

@@ -7,7 +7,7 @@ shared/reference/polymarket.md sections 0, 2.6 and 5.3. What an object leaves ou
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -17,11 +17,15 @@ from ledger.units import BPS, ONE, AmountError, Micros, micros_from_decimal, mic
 TICKS = frozenset({100_000, 10_000, 5_000, 2_500, 1_000, 100})
 """Tick sizes of the venue in micros; prices on any other cannot be signed."""
 
-VERSION_OF_POSITIONS = "v2"
-"""The version whose tokens are `positionIds`; 35 % of v1 markets carry that field too, so it says nothing itself."""
+VERSION_OF_CONDITIONS, VERSION_OF_POSITIONS = "v1", "v2"
+"""The first has its tokens in `clobTokenIds`, the second in `positionIds`; 35 % of the first carry that field too, so
+it says nothing itself."""
 
 VERSION_MAX, TITLE_MAX, SLUG_MAX, OUTCOME_MAX, CATEGORY_MAX = 8, 300, 200, 100, 80
 """Longest texts that a row holds. Longer ones are cut, but for the version, which decides what is signed."""
+
+VERSION_UNREADABLE = "?"
+"""Stands for a version that is no short text: cut or guessed it could become the name of another order domain."""
 
 LIST_TEXT_MAX = 10_000
 """Longest list inside a text: two tokens need 170 characters, and the decoder is not asked about a bomb."""
@@ -44,7 +48,10 @@ class GammaError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketDescription:
-    """What the venue says about one market; None and empty texts are what it does not say."""
+    """What the venue says about one market; None and empty texts are what it does not say.
+
+    `fee_withheld`: it says that there is a fee, but not which.
+    """
 
     condition_id: str
     version: str = ""
@@ -61,8 +68,14 @@ class MarketDescription:
     tick_micros: Micros | None = None
     min_size_micros: Micros | None = None
     fee: FeeTerms | None = None
+    fee_withheld: bool = False
     liquidity_micros: Micros | None = None
     volume_micros: Micros | None = None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether it says all that an order with real money needs (`preflight.ORDER_FACTS`)."""
+        return bool(self.version) and None not in (self.neg_risk, self.tick_micros, self.fee)
 
 
 def describe_market(value: object, *, event: object = None) -> MarketDescription:
@@ -74,7 +87,7 @@ def describe_market(value: object, *, event: object = None) -> MarketDescription
     row = value.get("raw", value) if isinstance(value, Mapping) else value
     if not isinstance(row, Mapping):
         raise GammaError(f"The market is {_shown(row)} and no object.")
-    version = _version(row)
+    version, fee = _version(row), _fee(row)
     return MarketDescription(
         condition_id=_condition_id(row),
         version=version,
@@ -90,10 +103,26 @@ def describe_market(value: object, *, event: object = None) -> MarketDescription
         ends_at=_ends_at(row),
         tick_micros=_tick(row),
         min_size_micros=_amount(row, "orderMinSize"),
-        fee=_fee(row),
+        fee=fee,
+        fee_withheld=fee is None and _flag(row, "feesEnabled") is True,
         # The texts are exact; in 2024 the numbers beside them were rounded to cents.
         liquidity_micros=_amount(row, "liquidity", "liquidityNum"),
         volume_micros=_amount(row, "volume", "volumeNum"),
+    )
+
+
+def completed(said: MarketDescription, more: MarketDescription) -> MarketDescription:
+    """A description with the order's facts that it leaves out as another one says them."""
+    if not said.version and more.version not in ("", VERSION_OF_CONDITIONS):
+        # Its tokens were read as those of the older version.
+        return more
+    return replace(
+        said,
+        version=said.version or more.version,
+        neg_risk=more.neg_risk if said.neg_risk is None else said.neg_risk,
+        tick_micros=more.tick_micros if said.tick_micros is None else said.tick_micros,
+        fee=more.fee if said.fee is None else said.fee,
+        fee_withheld=said.fee_withheld and more.fee is None,
     )
 
 
@@ -109,8 +138,7 @@ def _version(row: Mapping[object, object]) -> str:
     if found is None:
         return ""
     if not isinstance(found, str) or not found.isprintable() or len(found) > VERSION_MAX:
-        # Cut or guessed it could become the name of another order domain.
-        raise GammaError(f"version {_shown(found)} is no text of at most {VERSION_MAX} characters.")
+        return VERSION_UNREADABLE
     return found
 
 
@@ -228,8 +256,6 @@ def _fee(row: Mapping[object, object]) -> FeeTerms | None:
     if enabled is False:
         return NO_FEE
     if schedule is None:
-        if enabled:
-            raise GammaError("feesEnabled is true, but there is no feeSchedule: its fee is unknown.")
         return None
     if not isinstance(schedule, Mapping):
         raise GammaError(f"feeSchedule is {_shown(schedule)} and no object.")

@@ -1,5 +1,6 @@
 """Asks the venue for markets: Gamma by condition or token, of both protocol versions, and the CLOB where Gamma fails.
 
+The CLOB is asked as well for what an order needs and Gamma leaves out.
 Gamma answers with version 1 only unless told otherwise, and with open markets only; so a market that is not found
 is asked for again as the other version, and as a closed one (polymarket.md 5.3).
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from execution.clob_markets import describe_clob_market
-from execution.gamma import GammaError, MarketDescription, describe_market
+from execution.gamma import GammaError, MarketDescription, completed, describe_market
 from execution.hosts import Host, HostDown, HostRefused
 from execution.position_ids import is_position_id, looks_like_v2
 
@@ -49,8 +50,18 @@ class GammaClient:
         self._gamma, self._clob = gamma, clob
 
     async def by_conditions(self, condition_ids: Iterable[str]) -> dict[str, MarketDescription]:
-        """The markets of these conditions. Raises HostDown when Gamma and the CLOB cannot be asked now."""
+        """The markets of these conditions; while Gamma is down, those that the CLOB knows. Raises HostDown."""
         wanted = list(dict.fromkeys(condition_ids))
+        try:
+            return await self._by_conditions(wanted)
+        except HostDown:
+            # Its terms are all that an order needs, and an order goes to the CLOB.
+            found = await self._from_clob(wanted)
+            if not found:
+                raise
+            return found
+
+    async def _by_conditions(self, wanted: Sequence[str]) -> dict[str, MarketDescription]:
         newer = [each for each in wanted if looks_like_v2(each)]
         older = [each for each in wanted if not looks_like_v2(each)]
         found: dict[str, MarketDescription] = {}
@@ -58,6 +69,7 @@ class GammaClient:
             asked = [_Asking("condition_ids", version, closed) for closed in (False, True) for version in versions]
             for batch in _batches(ids):
                 found |= {each.condition_id: each for each in await self._find(batch, asked)}
+        found = {key: await self._completed(each) for key, each in found.items()}
         return found | await self._from_clob([each for each in wanted if each not in found])
 
     async def by_tokens(self, token_ids: Iterable[int]) -> dict[int, MarketDescription]:
@@ -71,7 +83,8 @@ class GammaClient:
             for batch in _batches(ids):
                 for each in await self._find(batch, asked):
                     found |= dict.fromkeys(each.tokens or (), each)
-        return {token: found[token] for token in wanted if token in found}
+        whole = {each.condition_id: await self._completed(each) for each in dict.fromkeys(found.values())}
+        return {token: whole[found[token].condition_id] for token in wanted if token in found}
 
     async def terms_of(self, condition_id: str) -> MarketDescription | None:
         """What orders of a market must respect now, from the CLOB itself; None when it does not know it.
@@ -90,6 +103,17 @@ class GammaClient:
     async def _from_clob(self, condition_ids: Sequence[str]) -> dict[str, MarketDescription]:
         found = {each: await self.terms_of(each) for each in condition_ids}
         return {key: each for key, each in found.items() if each is not None}
+
+    async def _completed(self, said: MarketDescription) -> MarketDescription:
+        """The description with what it leaves out of an order's facts as the CLOB says it, where it does."""
+        if said.is_complete or said.closed:
+            return said
+        try:
+            more = await self.terms_of(said.condition_id)
+        except HostDown:
+            # What was said is worth having; whoever needs the rest refuses, and it is asked for again.
+            return said
+        return said if more is None else completed(said, more)
 
     async def _find(self, ids: Sequence[str], asked: Sequence[_Asking]) -> list[MarketDescription]:
         """The markets of these ids, asked in this order for those that are still missing."""
@@ -161,7 +185,7 @@ def _described(rows: Sequence[object], *, version: str) -> list[MarketDescriptio
         except GammaError as error:
             log.warning("A market of Gamma cannot be read.", action="market", why=str(error))
             continue
-        # The version decides which exchange is signed for: only the older one may go without saying.
+        # A row without its version stays without one, and its tokens are read as those of the older.
         if described.version or version == V1:
             found.append(described)
     return found

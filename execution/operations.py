@@ -136,8 +136,8 @@ def ask_named_markets(rows: Iterable[NamesMarket]) -> Asked[TokensOfMarkets]:
 def learn_markets(rows: Sequence[NamesMarket], tokens: TokensOfMarkets | None = None) -> None:
     """Create Market rows for conditions met first in a trade, and fill in outcomes met later.
 
-    `tokens` is what `ask_named_markets` answered to whoever has asked already. A market learned this way has the
-    venue's usual terms until it is loaded properly.
+    `tokens` is what `ask_named_markets` answered to whoever has asked already. Of a market learned this way the venue
+    has said no term yet.
     """
     tokens = ask_named_markets(rows).answer() if tokens is None else tokens
     named: dict[str, dict[int, NamesMarket]] = {}
@@ -225,8 +225,9 @@ class Loaded:
 def load_markets(descriptions: Sequence[MarketDescription], now: datetime) -> Loaded:
     """Write what the venue says about these markets, and when it was read, in one short transaction.
 
-    What a description leaves out stays as it is, and so do the operator's limits. Of several descriptions of a
-    market the last one wins, fact by fact. A few hundred at a time: the rows are locked until the end.
+    What a description leaves out stays as it is, said or not, and so do the operator's limits; a fee that it says
+    there is, but not which, is unlearned. Of several descriptions of a market the last one wins, fact by fact. A few
+    hundred at a time: the rows are locked until the end.
     """
     wanted: dict[str, dict[str, object]] = {}
     for each in descriptions:
@@ -264,6 +265,8 @@ def _known_columns(each: MarketDescription) -> dict[str, object]:
         if pair is not None:
             named = zip(("first", "second"), pair, strict=True)
             columns |= {f"{place}_{name}": value for place, value in named if value != ""}
+    if each.fee_withheld:
+        columns["fee_rate_bps"] = None
     if each.fee is not None:
         columns |= {"fee_rate_bps": each.fee.rate_bps, "fee_exponent": each.fee.exponent}
     return columns

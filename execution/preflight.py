@@ -1,8 +1,9 @@
-"""What the venue would refuse anyway, asked before anything is sent. Pure.
+"""What the venue would refuse anyway, or has not said yet, asked before anything is sent. Pure.
 
 Source of the minimums: shared/reference/polymarket.md section 2.4.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from execution.fees import NO_FEE, FeeTerms
@@ -13,19 +14,28 @@ BUY_COST_MIN = ONE
 """A marketable BUY below one pUSD is refused by the venue."""
 USUAL_TICK = Micros(10_000)
 USUAL_SIZE_MIN = Micros(5 * ONE)
+USUAL_VERSION = "v1"
+
+VERSION = "version"
+ORDER_FACTS = (VERSION, "neg risk", "tick size", "fee")
+"""What an order with real money is signed, priced and booked by: the venue must have said each of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MarketTerms:
-    """What orders of one token must respect; the defaults are the venue's usual terms."""
+    """What orders of one token must respect; the defaults are the venue's usual terms.
+
+    `unsaid` are those of ORDER_FACTS that the venue has not said: there the usual term stands, good for paper only.
+    """
 
     tick_micros: Micros = USUAL_TICK
     min_size_micros: Micros = USUAL_SIZE_MIN
     accepting_orders: bool = True
     closed: bool = False
-    version: str = "v1"
+    version: str = USUAL_VERSION
     neg_risk: bool = False
     fee: FeeTerms = NO_FEE
+    unsaid: tuple[str, ...] = ORDER_FACTS
 
 
 def minimum_size(side: Side, limit_micros: int, *, min_size_micros: int) -> Micros:
@@ -49,3 +59,11 @@ def size_refusal(side: Side, size_micros: int, *, limit_micros: int, min_size_mi
 def market_refusal(*, closed: bool, accepting_orders: bool) -> Refusal | None:
     """Refuse a market that is over, or that takes no orders at the moment."""
     return Refusal(Reason.MARKET_CLOSED) if closed or not accepting_orders else None
+
+
+def unsaid_refusals(unsaid: Iterable[str]) -> tuple[Refusal, ...]:
+    """Refuse an order with real money for each fact that the venue has not said."""
+    return tuple(
+        Refusal(Reason.UNKNOWN_MARKET_VERSION) if fact == VERSION else Refusal(Reason.FACT_MISSING, subject=fact)
+        for fact in unsaid
+    )

@@ -9,10 +9,10 @@ from django.db.models import Q, Sum
 
 from execution.about import UNKNOWN_ABOUT, MarketAbout
 from execution.accounts import AccountFacts, Standing, standing_refusals
-from execution.fees import FeeTerms
+from execution.fees import NO_FEE, FeeTerms
 from execution.models import Market, Position, TradingAccount
 from execution.orders import ExchangeDomain
-from execution.preflight import MarketTerms
+from execution.preflight import ORDER_FACTS, USUAL_TICK, USUAL_VERSION, MarketTerms
 from guardrails.budgets import PeriodBounds
 from ledger.models import CashBalance
 from ledger.questions import Asked, Question, Row
@@ -59,10 +59,10 @@ def _markets(rows: Sequence[Row]) -> dict[str, MarketFacts]:
 
 
 def fee_of_token(token_id: int) -> FeeTerms | None:
-    """The taker fee of the market with this token; None for a market that is not known."""
+    """The taker fee of the market with this token; None while the market is not known, or the venue has not said it."""
     of_token = Q(first_token_id=token_id) | Q(second_token_id=token_id)
     row = Market.objects.filter(of_token).values_list("fee_rate_bps", "fee_exponent").first()
-    return None if row is None else FeeTerms(rate_bps=row[0], exponent=row[1])
+    return None if row is None else _fee(*row)
 
 
 class ShareToken(NamedTuple):
@@ -168,13 +168,13 @@ class _MarketRow(NamedTuple):
     """A market's columns that decisions look at, by the models' names."""
 
     condition_id: str
-    tick_micros: int
+    tick_micros: int | None
     min_size_micros: int
     accepting_orders: bool
     closed: bool
     version: str
-    neg_risk: bool
-    fee_rate_bps: int
+    neg_risk: bool | None
+    fee_rate_bps: int | None
     fee_exponent: int
     hourly_limit_micros: int | None
     daily_limit_micros: int | None
@@ -198,15 +198,7 @@ _MARKETS = Question(
 
 def _facts(row: _MarketRow) -> MarketFacts:
     return MarketFacts(
-        terms=MarketTerms(
-            tick_micros=Micros(row.tick_micros),
-            min_size_micros=Micros(row.min_size_micros),
-            accepting_orders=row.accepting_orders,
-            closed=row.closed,
-            version=row.version,
-            neg_risk=row.neg_risk,
-            fee=FeeTerms(rate_bps=row.fee_rate_bps, exponent=row.fee_exponent),
-        ),
+        terms=_terms(row),
         bounds=_bounds(row),
         about=MarketAbout(
             ends_at=row.ends_at,
@@ -220,6 +212,24 @@ def _facts(row: _MarketRow) -> MarketFacts:
         first_price_micros=_micros(row.first_price_micros),
         second_price_micros=_micros(row.second_price_micros),
     )
+
+
+def _terms(row: _MarketRow) -> MarketTerms:
+    said = (row.version or None, row.neg_risk, row.tick_micros, row.fee_rate_bps)
+    return MarketTerms(
+        tick_micros=_micros(row.tick_micros) or USUAL_TICK,
+        min_size_micros=Micros(row.min_size_micros),
+        accepting_orders=row.accepting_orders,
+        closed=row.closed,
+        version=row.version or USUAL_VERSION,
+        neg_risk=bool(row.neg_risk),
+        fee=_fee(row.fee_rate_bps, row.fee_exponent) or NO_FEE,
+        unsaid=tuple(fact for fact, value in zip(ORDER_FACTS, said, strict=True) if value is None),
+    )
+
+
+def _fee(rate_bps: int | None, exponent: int) -> FeeTerms | None:
+    return None if rate_bps is None else FeeTerms(rate_bps=rate_bps, exponent=exponent)
 
 
 def _bounds(row: _MarketRow) -> PeriodBounds:

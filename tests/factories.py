@@ -64,7 +64,7 @@ class CopyConfigFactory(factory.django.DjangoModelFactory):
 
 
 class MarketFactory(factory.django.DjangoModelFactory):
-    """An open market with tick 0.01, minimum 5 shares and no fees."""
+    """An open market of version 1 with tick 0.01, minimum 5 shares and no fees, as the venue said."""
 
     class Meta:
         model = Market
@@ -75,6 +75,10 @@ class MarketFactory(factory.django.DjangoModelFactory):
     second_token_id = factory.LazyAttribute(lambda market: market.first_token_id + 1)
     first_outcome = "Yes"
     second_outcome = "No"
+    version = "v1"
+    neg_risk = False
+    tick_micros = 10_000
+    fee_rate_bps = 0
 
 
 class SignalGroupFactory(factory.django.DjangoModelFactory):

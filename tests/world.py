@@ -27,6 +27,9 @@ CONDITION = "0x" + "c0" * 32
 TOKEN, OTHER_TOKEN = 7001, 7002
 DEEP = 1_000_000
 
+SAID: dict[str, Any] = {"version": "v1", "neg_risk": False, "tick_micros": 10_000, "fee_rate_bps": 0}
+"""What the venue has said of the world's market."""
+
 LONG_FOLLOWED = timedelta(days=1)
 """Since when whoever follows does: the database's own clock knows nothing of the world's."""
 
@@ -44,7 +47,7 @@ class World:
         self.lena: Leader = seed_leaders({LENA: "Lena"}, holdings_complete=False)[0]
         Market.objects.get_or_create(
             condition_id=CONDITION,
-            defaults={"title": "Will it rain?", "first_token_id": TOKEN, "second_token_id": OTHER_TOKEN},
+            defaults={"title": "Will it rain?", "first_token_id": TOKEN, "second_token_id": OTHER_TOKEN, **SAID},
         )
         self.set_book("0.50", "0.50")
         self.start()

@@ -40,7 +40,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "CATEGORY_FILTERED": "The market is in none of the follower's categories.",
     "KEYWORD_FILTERED": "The market's title has none of the follower's keywords.",
     "MAX_PER_MARKET": "The follower would have had more money in this market than it allows.",
-    "FACT_MISSING": "A filter is set, but what it asks about is not known for this market.",
+    "FACT_MISSING": "What a filter asks about, or what an order with real money needs, is not known for this market.",
     # Stops
     "TAKE_PROFIT": "The copies of this leader have earned as much as the follower wanted; copying has stopped.",
     "STOP_LOSS": "The copies of this leader have lost as much as the follower accepts; copying has stopped.",
@@ -61,7 +61,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "NO_LIQUIDITY": "Nobody offered anything to trade against.",
     "ORDER_IMPOSSIBLE": "No order of this size and price can be written down for the venue.",
     "MARKET_CLOSED": "The market takes no orders any more.",
-    "UNKNOWN_MARKET_VERSION": "The market is of a kind that this version cannot sign orders for.",
+    "UNKNOWN_MARKET_VERSION": "Orders cannot be signed for a market of this kind, or the venue has not said its kind.",
     "MODE_UNAVAILABLE": "The follower trades in a way that this version does not execute.",
     "NOT_ENOUGH_CASH": "The follower's free money did not suffice.",
     "FEE_TOO_HIGH": "The market's taker fee is higher than the follower accepts on top of the price.",

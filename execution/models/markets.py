@@ -8,23 +8,29 @@ from ledger.fields import Uint256Field
 
 
 class Market(SpendingLimits):
-    """What orders of one condition must respect. Rows met first in a trade carry the venue's usual terms."""
+    """What orders of one condition must respect.
+
+    Version, neg-risk, tick and fee are empty until the venue has said them: an order signed or booked on a guess would
+    be another market's. Pretended money takes the usual terms meanwhile.
+    """
 
     condition_id = models.CharField(max_length=66, unique=True)
-    version = models.CharField(max_length=8, default="v1", help_text="Gamma's version: decides the order domain.")
+    version = models.CharField(
+        max_length=8, blank=True, help_text="As the venue says it: decides the order domain. Empty is not said."
+    )
     title = models.CharField(max_length=300, blank=True)
     slug = models.CharField(max_length=200, blank=True)
     first_token_id = Uint256Field(null=True, blank=True, db_index=True)
     second_token_id = Uint256Field(null=True, blank=True, db_index=True)
     first_outcome = models.CharField(max_length=100, blank=True)
     second_outcome = models.CharField(max_length=100, blank=True)
-    neg_risk = models.BooleanField(default=False)
+    neg_risk = models.BooleanField(null=True, blank=True, help_text="Empty is not said.")
     accepting_orders = models.BooleanField(default=True)
     closed = models.BooleanField(default=False)
     ends_at = models.DateTimeField(null=True, blank=True)
-    tick_micros = models.PositiveIntegerField(default=10_000)
+    tick_micros = models.PositiveIntegerField(null=True, blank=True, help_text="Empty is not said.")
     min_size_micros = models.BigIntegerField(default=5_000_000)
-    fee_rate_bps = models.PositiveIntegerField(default=0)
+    fee_rate_bps = models.PositiveIntegerField(null=True, blank=True, help_text="Empty is not said.")
     fee_exponent = models.PositiveSmallIntegerField(default=1)
     liquidity_micros = models.BigIntegerField(null=True, blank=True, help_text="pUSD in its book; empty is unknown.")
     volume_micros = models.BigIntegerField(null=True, blank=True, help_text="pUSD traded so far; empty is unknown.")

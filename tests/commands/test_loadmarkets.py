@@ -12,10 +12,12 @@ from django.core.management import CommandError, call_command
 
 from copytrading.explain.stories import reason_text
 from copytrading.management.commands import loadmarkets
+from execution.fees import NO_FEE
 from execution.gamma import describe_market
 from execution.models import Market
-from execution.operations import Loaded, learn_markets, load_markets
-from execution.queries import markets
+from execution.operations import Loaded, change_tick, learn_markets, load_markets
+from execution.preflight import ORDER_FACTS, MarketTerms
+from execution.queries import fee_of_token, markets
 from ledger.units import ONE
 from tests.doors import BEGINNING
 from tests.factories import MarketFactory, digest
@@ -76,11 +78,64 @@ def test_a_recorded_market_of_2026_becomes_this_row(shared_data: Path) -> None:
     load(shared_data / "gamma" / "gamma_market_2026.json")
 
     row = Market.objects.get(slug="will-bitcoin-hit-150k-by-june-30-2026")
-    assert (row.tick_micros, row.fee_rate_bps, row.fee_exponent, row.version) == (1_000, 720, 1, "v1")
+    assert (row.tick_micros, row.fee_rate_bps, row.fee_exponent, row.version) == (1_000, 720, 1, "")
     assert (row.first_price_micros, row.second_price_micros) == (13_500, 986_500)
     assert row.ends_at == datetime(2026, 7, 1, 4, tzinfo=UTC)
     assert (row.first_outcome, row.second_outcome, row.closed, row.accepting_orders) == ("Yes", "No", False, True)
     assert len(str(row.first_token_id)) == 77
+
+
+SAID = {"version": "v1", "negRisk": False, "orderPriceMinTickSize": "0.01", "feesEnabled": False}
+"""What an order with real money needs, and looks like the usual terms."""
+
+
+def unsaid() -> tuple[str, ...]:
+    return markets([CONDITION])[CONDITION].terms.unsaid
+
+
+def test_of_a_market_met_in_a_trade_the_usual_terms_are_assumed_and_nothing_is_said() -> None:
+    learn_markets([Row()])
+
+    terms = markets([CONDITION])[CONDITION].terms
+    assert terms == MarketTerms()
+    assert terms.unsaid == ("version", "neg risk", "tick size", "fee")
+
+
+@pytest.mark.parametrize(("number", "fact"), list(enumerate(ORDER_FACTS)))
+def test_what_a_description_leaves_out_is_not_said(number: int, fact: str) -> None:
+    lacking = list(SAID)[number]
+    load_markets([describe_market(gamma(**{**SAID, lacking: None}))], BEGINNING)
+
+    assert unsaid() == (fact,)
+
+
+def test_what_was_said_stays_when_a_later_description_leaves_it_out() -> None:
+    load_markets([describe_market(gamma(**SAID))], BEGINNING)
+    load_markets([describe_market(gamma())], BEGINNING)
+
+    assert unsaid() == ()
+
+
+def test_another_version_takes_the_place_of_the_one_that_was_said() -> None:
+    load_markets([describe_market(gamma(**SAID))], BEGINNING)
+    load_markets([describe_market(gamma(version="protocol-3"))], BEGINNING)
+
+    assert markets([CONDITION])[CONDITION].terms.version == "?"
+
+
+def test_a_fee_that_is_withheld_takes_back_the_one_that_was_said() -> None:
+    load_markets([describe_market(gamma(**SAID, clobTokenIds='["7", "8"]'))], BEGINNING)
+    assert fee_of_token(7) == NO_FEE
+    load_markets([describe_market(gamma(feesEnabled=True))], BEGINNING)
+
+    assert (unsaid(), fee_of_token(7)) == (("fee",), None)
+
+
+def test_a_tick_that_the_market_channel_told_is_said() -> None:
+    learn_markets([Row()])
+    change_tick(CONDITION, 10_000)
+
+    assert unsaid() == ("version", "neg risk", "fee")
 
 
 def test_the_same_facts_are_read_back_for_the_decisions() -> None:

@@ -22,7 +22,7 @@ from tests.doors import BEGINNING
 
 BUY, SELL = Side.BUY, Side.SELL
 FAY = replace(config(1), terms=replace(config(1).terms, max_trade_micros=100 * ONE))
-OPEN_MARKET = MarketTerms()
+OPEN_MARKET = MarketTerms(unsaid=())
 RULES = Facts(now=BEGINNING)
 FACTS = CopyFacts(
     rule_facts=RULES,

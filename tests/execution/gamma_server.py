@@ -17,7 +17,7 @@ from ledger.system import SeededRandomness
 
 
 def gamma_market(condition: str, first: int, **more: Any) -> dict[str, Any]:
-    """An open market of version 1 as Gamma describes it; its tokens are `first` and the next number."""
+    """An open market of version 1 without fees as Gamma describes it; its tokens are `first` and the next number."""
     version = more.get("version", "v1")
     tokens = [str(first), str(first + 1)]
     return {
@@ -31,6 +31,8 @@ def gamma_market(condition: str, first: int, **more: Any) -> dict[str, Any]:
         "acceptingOrders": True,
         "orderPriceMinTickSize": "0.01",
         "orderMinSize": "5",
+        "negRisk": False,
+        "feesEnabled": False,
         **more,
     }
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -112,6 +113,62 @@ async def test_what_gamma_does_not_know_the_clob_may(bench: Bench) -> None:
     assert found is not None
     assert (found.terms.tick_micros, found.terms.neg_risk, found.terms.fee.rate_bps) == (1_000, True, 500)
     assert (found.first_token_id, found.second_token_id) == (71, 72)
+
+
+CLOB_TERMS = {"mts": 0.001, "mos": 5, "nr": True, "fd": {"r": 0.05, "e": 1, "to": True}, "v": "v1"}
+
+
+def gamma_with(**fields: Any) -> dict[str, Any]:
+    """The market of rain, as Gamma answers with it to a question for version 1."""
+    return {**gamma_market(RAIN, RAIN_YES), **fields}
+
+
+async def test_what_gamma_leaves_out_the_clob_may_say(bench: Bench) -> None:
+    bench.double.markets = [gamma_with(negRisk=None, orderPriceMinTickSize=None, feesEnabled=True)]
+    bench.double.terms[RAIN] = CLOB_TERMS
+    found = await bench.directory.market(RAIN)
+    assert found is not None
+    assert (found.terms.neg_risk, found.terms.tick_micros, found.terms.fee.rate_bps) == (True, 1_000, 500)
+    assert (found.terms.unsaid, found.about.title) == ((), f"Question {RAIN_YES}?")
+
+
+async def test_while_gamma_is_down_the_clob_says_what_an_order_needs(bench: Bench) -> None:
+    bench.double.faults += [503] * 3
+    bench.double.terms[RAIN] = CLOB_TERMS
+    found = await bench.directory.market(RAIN)
+    assert found is not None
+    assert (found.terms.unsaid, found.terms.tick_micros, found.about.title) == ((), 1_000, "")
+
+
+async def test_what_nobody_says_is_unsaid_and_asked_for_again_before_it_is_old(bench: Bench) -> None:
+    bench.double.markets = [gamma_with(feesEnabled=None)]
+    found = await bench.directory.market(RAIN)
+    assert found is not None
+    assert found.terms.unsaid == ("fee",)
+    another = await bench.another().market(RAIN)
+    assert another is not None
+    bench.double.terms[RAIN] = CLOB_TERMS
+    bench.clock.advance(31)
+    await bench.directory.market(RAIN)
+    await bench.directory.settled()
+    assert (row(RAIN).fee_rate_bps, row(RAIN).tick_micros) == (500, 10_000)
+
+
+async def test_a_version_that_the_clob_names_and_nobody_knows_is_no_version_1(bench: Bench) -> None:
+    condition = "0x" + "c5" * 32
+    outside_loop(Market.objects.create, condition_id=condition, version="v1")
+    bench.double.terms[condition] = {**CLOB_TERMS, "v": "v3"}
+    found = await bench.directory.market(condition)
+    assert found is not None
+    assert found.terms.version == row(condition).version == "v3"
+
+
+async def test_a_version_that_the_clob_does_not_name_is_unsaid(bench: Bench) -> None:
+    condition = "0x" + "c5" * 32
+    bench.double.terms[condition] = {**CLOB_TERMS, "v": None}
+    found = await bench.directory.market(condition)
+    assert found is not None
+    assert (found.terms.unsaid, row(condition).version) == (("version",), "")
 
 
 async def test_what_nobody_knows_is_remembered_for_a_while_only(bench: Bench) -> None:

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.clob_markets import describe_clob_market
 from execution.fees import NO_FEE, FeeTerms
-from execution.gamma import GammaError, MarketDescription, describe_market
+from execution.gamma import VERSION_UNREADABLE, GammaError, MarketDescription, completed, describe_market
 from ledger.units import ONE
 
 CONDITION = "0x" + "aB" * 32
@@ -53,6 +54,54 @@ def test_the_version_says_which_ids_are_the_tokens(version: str | None, tokens: 
 
 def test_a_version_that_nobody_knows_is_kept_for_the_decision_to_refuse() -> None:
     assert described(version="v9").version == "v9"
+
+
+@pytest.mark.parametrize("version", ["protocol2", 2, True, ["v1"], "v\n1"])
+def test_a_version_that_is_no_short_text_is_never_taken_for_another(version: object) -> None:
+    assert described(version=version).version == VERSION_UNREADABLE
+
+
+@pytest.mark.parametrize(
+    ("named", "version"),
+    [
+        *((None, ""), ("", ""), ("v1", "v1"), (1, "v1"), ("2", "v2"), (2, "v2")),
+        *(("v3", "v3"), (3, "3"), (0, "0"), (True, "?"), (Decimal("1.0"), "?"), (["v1"], "?"), (10**40, "?")),
+        ("protocol-3", "?"),
+    ],
+)
+def test_the_clob_names_a_version_or_says_none_and_another_word_is_no_known_one(named: object, version: str) -> None:
+    assert describe_clob_market({"v": named}, condition_id=CONDITION).version == version
+
+
+def test_what_the_clob_leaves_out_it_has_not_said() -> None:
+    found = describe_clob_market({"mos": 5}, condition_id=CONDITION)
+
+    assert (found.version, found.neg_risk, found.tick_micros, found.fee) == ("", None, None, None)
+    assert not found.is_complete
+
+
+WHOLE = {"version": "v1", "negRisk": False, "orderPriceMinTickSize": "0.01", "feesEnabled": False}
+
+
+@pytest.mark.parametrize("lacking", list(WHOLE))
+def test_a_description_is_complete_with_all_that_an_order_needs(lacking: str) -> None:
+    assert described(**WHOLE).is_complete
+    assert not described(**{**WHOLE, lacking: None}).is_complete
+
+
+def test_a_description_is_completed_and_not_contradicted() -> None:
+    gamma, clob = described(version="v1", negRisk=True, feesEnabled=True), described(**{**WHOLE, "version": "v2"})
+    found = completed(gamma, clob)
+
+    assert (found.version, found.neg_risk, found.tick_micros, found.fee) == ("v1", True, 10_000, NO_FEE)
+    assert (gamma.fee_withheld, found.fee_withheld) == (True, False)
+
+
+def test_tokens_that_were_read_as_those_of_another_version_are_not_kept() -> None:
+    gamma = described(clobTokenIds='["1", "2"]', positionIds=["3", "4"])
+    clob = described(version="v2", positionIds=["3", "4"])
+
+    assert completed(gamma, clob) == clob
 
 
 def test_noise_digits_are_rounded_once_and_half_to_even() -> None:
@@ -106,7 +155,13 @@ def test_the_bare_day_is_read_only_where_there_is_no_moment() -> None:
     ],
 )
 def test_fees(fields: dict[str, Any], fee: FeeTerms | None) -> None:
-    assert described(**fields).fee == fee
+    found = described(**fields)
+    assert (found.fee, found.fee_withheld) == (fee, False)
+
+
+def test_a_fee_that_there_is_without_saying_which_is_withheld() -> None:
+    found = described(feesEnabled=True)
+    assert (found.fee, found.fee_withheld) == (None, True)
 
 
 @pytest.mark.parametrize(
@@ -162,8 +217,6 @@ def test_texts_lose_what_the_database_and_a_terminal_cannot_bear() -> None:
         ({"raw": None}, "The market is (missing) and no object."),
         ({}, "conditionId (missing) is not 0x and 64 hexadecimal digits."),
         ({"conditionId": "0xAB"}, "conditionId '0xAB' is not 0x and 64 hexadecimal digits."),
-        (market(version="protocol2"), "version 'protocol2' is no text of at most 8 characters."),
-        (market(version=2), "version 2 is no text"),
         (market(clobTokenIds='["1"]'), "clobTokenIds '[\"1\"]' is no list of two"),
         (market(clobTokenIds='["1", "1"]'), "clobTokenIds names the same token twice."),
         (market(clobTokenIds='["1", "0x2"]'), "clobTokenIds holds '0x2', which is no token id."),
@@ -187,7 +240,6 @@ def test_texts_lose_what_the_database_and_a_terminal_cannot_bear() -> None:
             "orderPriceMinTickSize 0.03 is none of the venue",
         ),
         (market(closed="false"), "closed 'false' is neither true nor false."),
-        (market(feesEnabled=True), "feesEnabled is true, but there is no feeSchedule: its fee is unknown."),
         (market(feeSchedule=[]), "feeSchedule is (a list) and no object."),
         (market(feeSchedule={"exponent": 1}), "feeSchedule.rate (missing) is no usable number."),
         (market(feeSchedule={"rate": 2, "exponent": 1}), "feeSchedule: A fee rate of 20000 basis points"),

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from copytrading.facts import MarketsReady
 from copytrading.models import CopyTrade, Follower
 from copytrading.sending import Route
 from copytrading.wiring import EngineDoors, ExchangeDoors, build_engine
@@ -90,12 +91,17 @@ class ExchangeWorld(World):
             randomness=SeededRandomness(1),
             database=InlineDatabase(),
             stores=memory_stores(self.clock, queue_max=1_000, reclaim_ms=30_000),
+            markets=self.markets(),
             exchange=ExchangeDoors(
                 route=Route(venue=self.exchange, sign=_signed, at_once=self.at_once), funds=Funds(), rates=self.rates
             ),
         )
         self.engine = build_engine(Choices(quotes=self.books, **self._choices), doors)
         (self.waiting,) = self.engine.deciding
+
+    def markets(self) -> MarketsReady | None:
+        """Who describes markets; nobody unless a test says: the world's own market is described."""
+        return None
 
     def follower(self, name: str = "Fay", *, cash: int = 10_000, **config: Any) -> Follower:
         """A follower of Lena with an account that is ready."""

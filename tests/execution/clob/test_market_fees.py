@@ -3,7 +3,7 @@
 import pytest
 
 from execution.clob.market_fees import FRESH_MS, StoredFees
-from execution.fees import FeeTerms
+from execution.fees import NO_FEE, FeeTerms
 from execution.models import Market
 from tests.doors import InlineDatabase, VirtualClock
 from tests.factories import MarketFactory
@@ -28,6 +28,17 @@ async def test_a_fee_is_read_again_after_its_time() -> None:
     assert await fees.fee_terms(5) == FeeTerms(rate_bps=500)
     clock.advance(FRESH_MS / 1_000)
     assert await fees.fee_terms(5) == FeeTerms(rate_bps=700)
+
+
+@pytest.mark.django_db
+async def test_a_fee_that_was_never_said_is_not_known_and_is_learned() -> None:
+    database, told = InlineDatabase(), list[int]()
+    await database.run(MarketFactory, first_token_id=5, second_token_id=6, fee_rate_bps=None)
+    fees = StoredFees(database, VirtualClock(), learn=told.append)
+    assert [await fees.fee_terms(5), await fees.fee_terms(6)] == [None, None]
+    await database.run(Market.objects.update, fee_rate_bps=0)
+    assert await fees.fee_terms(5) == NO_FEE
+    assert told == [5, 6]
 
 
 @pytest.mark.django_db
