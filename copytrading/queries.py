@@ -306,7 +306,7 @@ class Due:
 
 
 def to_rescue(due: Due) -> list[CopyTrade]:
-    """Orders without an outcome for too long, and watched FAILED orders whose next question is due.
+    """Orders without an outcome for too long, and watched orders that ended and whose next question is due.
 
     Those asked about longest ago come first, so that many cannot starve the rest.
     """
@@ -332,7 +332,8 @@ def _stuck(rows: QuerySet[CopyTrade], open_since: datetime, now: datetime) -> Qu
 
 
 def _watched(rows: QuerySet[CopyTrade], now: datetime) -> QuerySet[CopyTrade]:
-    return rows.filter(status=Status.FAILED, next_retry_at__lte=now)
+    # An executed copy is watched only while some of its trades are not final.
+    return rows.filter(status__in=[Status.FAILED, Status.EXECUTED], next_retry_at__lte=now)
 
 
 # Most of the time nobody is due, and to say the whole question takes longer than to look.

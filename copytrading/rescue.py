@@ -25,6 +25,7 @@ from copytrading.shardlease import LeaseKeeper
 from copytrading.states import Actor, Status
 from copytrading.tracking.fills import FillTracking, TrackingDoors
 from copytrading.tracking.queries import was_heard
+from copytrading.tracking.settling import SETTLED_WITHIN
 from execution.ports import Filled, NotFound, OrderRef, OrderState, Rejected, Resting, Unknown, Venue
 from guardrails.intents import Reason, Refusal
 from ledger.clock import Clock, Ids
@@ -47,9 +48,6 @@ ASK_SELDOM, SELDOM_AFTER = timedelta(minutes=1), timedelta(minutes=10)
 TRADES_LAG = timedelta(seconds=30)
 """The venue shows a trade some seconds after its match: before this, an ended order without trades proves nothing."""
 
-NEVER_SHOWN_AFTER = timedelta(minutes=10)
-"""So long the venue may take to show the trades of what it said it matched; then what it has shown is all."""
-
 LET_GO_WITHIN = timedelta(minutes=10)
 """So long after its expiry an order is kept while the venue does not answer to its cancelling."""
 
@@ -63,12 +61,14 @@ WATCH_STEPS = (
     timedelta(hours=6),
     timedelta(hours=24),
 )
-"""When a FAILED order is asked about, after it failed or its fill was undone (reliability.md 2.0)."""
+"""When an order that ended is asked about, after it failed, its fill was undone, or part of it was left open
+(reliability.md 2.0)."""
 
 NEVER_LET_GO = "its cancelling was never answered"
 
 _UNANSWERED = (Status.PENDING, Status.UNKNOWN)
 _EXPIRING = (*_UNANSWERED, Status.LIVE)
+_WATCHED = (Status.FAILED, Status.EXECUTED)
 
 log = structlog.get_logger(__name__)
 
@@ -185,7 +185,7 @@ class Rescue:
             order_hash=str(row.order_hash),
             matched_micros=_said(state),
             ended=state.final and now >= since + TRADES_LAG,
-            overdue=now >= since + NEVER_SHOWN_AFTER,
+            overdue=now >= since + SETTLED_WITHIN,
         )
         noted = await self.fills.note(state.trades, (news,))
         return moved or bool(noted.moves)
@@ -208,6 +208,9 @@ class Rescue:
 
     def _move(self, row: CopyTrade, state: OrderState, now: datetime, *, gone: bool) -> Move | None:
         before = Status(row.status)
+        if before is Status.EXECUTED:
+            # Booked with what was confirmed; of its other trades fill tracking judges.
+            return None
         actor = Actor.WATCH if before is Status.FAILED else Actor.RESCUE
         if isinstance(state, Filled):
             executor = self._routes[row.mode].venue.name
@@ -243,7 +246,7 @@ class Rescue:
         return self._is_overdue(row, state) and row.expires_at is not None and now >= row.expires_at + LET_GO_WITHIN
 
     def _next_question(self, row: CopyTrade, now: datetime) -> datetime | None:
-        if Status(row.status) is not Status.FAILED:
+        if Status(row.status) not in _WATCHED:
             return now + (ASK_AGAIN if now < row.decided_at + SELDOM_AFTER else ASK_SELDOM)
         if row.watch_until is None or now >= row.watch_until:
             return None

@@ -124,11 +124,12 @@ def tick(trade: CopyTrade | CopyTradeArchive) -> str:
 
 @admin.display(description="next look at")
 def next_look(trade: CopyTrade | CopyTradeArchive) -> str:
-    """When the venue is asked about the order again; a failed copy is final, and only watched for a late fill."""
+    """When the venue is asked about the order again; what has ended is final, and only watched for a late fill."""
     if trade.next_retry_at is None:
         return NOTHING
     moment = date_format(trade.next_retry_at, "DATETIME_FORMAT")
-    return f"{moment} (only watched for a late fill)" if trade.status == Status.FAILED else moment
+    ended = trade.status in (Status.FAILED, Status.EXECUTED)
+    return f"{moment} (only watched for a late fill)" if ended else moment
 
 
 @admin.display(description="reserved", ordering="reserved_micros")

@@ -104,7 +104,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "LOAD_NORMAL": "The load has passed; everything is decided as it comes.",
     "STREAM_DEGRADED": "The activity stream fell silent or behind; leaders are polled faster meanwhile.",
     "STREAM_RECOVERED": "The activity stream is well again; leaders are polled at the usual pace.",
-    "UNSETTLED": "The venue matched the order an hour ago, and it is still neither confirmed nor failed.",
+    "UNSETTLED": "What the venue matched is neither confirmed nor failed, long after it should be; it is watched.",
     "AUDIT_DIFFERENCE": "What the venue shows of an account's trades differs from what is booked here.",
     "SESSION_REVOKED": "The venue no longer takes the account's key: its owner revoked it, or it has expired.",
 }

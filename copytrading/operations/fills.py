@@ -16,7 +16,16 @@ from copytrading.models import CopyTrade
 from copytrading.operations.outcomes import Move, record_outcomes
 from copytrading.operations.reversals import reverse_fill
 from copytrading.states import OPEN, Actor, Status
-from copytrading.tracking.settling import DUST, NothingFilled, Part, Settled, confirmed, may_follow, settle
+from copytrading.tracking.settling import (
+    DUST,
+    SETTLED_WITHIN,
+    NothingFilled,
+    Part,
+    Settled,
+    confirmed,
+    may_follow,
+    settle,
+)
 from execution.models import VenueFill
 from execution.ports import Fill, TradeStatus, VenueTrade
 from guardrails.intents import Reason, Refusal, Unit
@@ -42,7 +51,8 @@ class OrderNews:
     """What the venue said about one of our orders beside its trades.
 
     `ended`: nothing of it rests any more, and its trades were read after that; one not seen by then does not exist.
-    `overdue`: so long ago that what the venue said it matched and never showed a trade of is believed no longer.
+    `overdue`: so long ago that what the venue said it matched and never showed a trade of is believed no longer, and
+    that trades which never became final keep what is confirmed back no longer.
     """
 
     order_hash: str
@@ -169,6 +179,7 @@ def _parts(fills: Mapping[_Key, VenueFill]) -> Mapping[str, Sequence[Part]]:
             cost_micros=fill.cost_micros,
             fee_micros=fill.fee_micros,
             tx_hash=fill.tx_hash,
+            matched_at=fill.matched_at,
         )
         found[order_hash].append(part)
     return found
@@ -186,14 +197,20 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     # Nothing can follow what is filled whole, whoever was asked and when.
     whole = sum(part.size_micros for part in parts) + DUST > row.size_micros
     # Trades that failed were seen to be left out of the list for ever (reliability.md, finding 3).
-    believed = 0 if parts and said.ended and said.overdue else matched
-    outcome = settle(parts, matched_micros=believed, ended=said.ended or whole)
+    overdue = said.overdue and _are_old(parts, at.now)
+    believed = 0 if parts and said.ended and overdue else matched
+    outcome = settle(parts, matched_micros=believed, ended=said.ended or whole, overdue=overdue)
     move: Move | None = None
     if isinstance(outcome, Settled):
         fill = _within(row, outcome.fill, at.now)
-        move = Move(row=row, to=Status.EXECUTED, actor=actor, fill=fill, matched_micros=matched)
-        never_shown = matched - outcome.failed_micros - fill.size_micros
-        _tell_failed(row, outcome.failed_micros + (never_shown if never_shown >= DUST else 0), at.now)
+        unsettled = outcome.unsettled_micros
+        move = Move(
+            row=row, to=Status.EXECUTED, actor=actor, fill=fill, matched_micros=matched, watched=bool(unsettled)
+        )
+        never_shown = matched - outcome.failed_micros - unsettled - fill.size_micros
+        missing = outcome.failed_micros + (never_shown if never_shown >= DUST else 0)
+        _tell(row, Reason.SETTLEMENT_FAILED, missing, at.now)
+        _tell(row, Reason.UNSETTLED, unsettled, at.now)
     elif isinstance(outcome, NothingFilled):
         if status is not Status.FAILED:
             move = Move(row=row, to=Status.FAILED, actor=actor, refusal=Refusal(outcome.reason), matched_micros=matched)
@@ -226,7 +243,16 @@ def _correct(row: CopyTrade, parts: Sequence[Part], at: _Now) -> list[Move]:
     if fill is None:
         return [undone]
     again = CopyTrade.objects.get(pk=row.pk)
-    return [undone, *_take(Move(row=again, to=Status.EXECUTED, actor=Actor.WATCH, fill=fill), at)]
+    unsettled = any(not part.status.is_final for part in parts)
+    return [
+        undone,
+        *_take(Move(row=again, to=Status.EXECUTED, actor=Actor.WATCH, fill=fill, watched=unsettled), at),
+    ]
+
+
+def _are_old(parts: Sequence[Part], now: datetime) -> bool:
+    """No trade is younger than settlement may take; the venue may have shown others than those that were heard."""
+    return all(part.matched_at is None or now >= part.matched_at + SETTLED_WITHIN for part in parts)
 
 
 def _booked(row: CopyTrade) -> tuple[int, int, int]:
@@ -244,8 +270,7 @@ def _within(row: CopyTrade, fill: Fill, now: datetime) -> Fill:
     return replace(fill, size_micros=Micros(row.size_micros))
 
 
-def _tell_failed(row: CopyTrade, failed_micros: int, now: datetime) -> None:
-    """Part of what was matched did not happen: the rest is booked, and the page of the copy says so."""
-    if failed_micros:
-        refusal = Refusal(Reason.SETTLEMENT_FAILED, failed_micros, row.size_micros, Unit.SHARES)
-        record_events([(row.pk, refusal)], now=now)
+def _tell(row: CopyTrade, reason: Reason, missing_micros: int, now: datetime) -> None:
+    """Part of what was matched did not happen, or not yet: the rest is booked, and the page of the copy says so."""
+    if missing_micros:
+        record_events([(row.pk, Refusal(reason, missing_micros, row.size_micros, Unit.SHARES))], now=now)

@@ -11,7 +11,10 @@ from guardrails.intents import Refusal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Move:
-    """A change of one row, as its mover saw the row. `fill` for EXECUTED; `refusal` says why it FAILED."""
+    """A change of one row, as its mover saw the row. `fill` for EXECUTED; `refusal` says why it FAILED.
+
+    `watched`: EXECUTED, and more of it may be confirmed late, which is looked for as after a failure.
+    """
 
     row: CopyTrade
     to: Status
@@ -23,6 +26,7 @@ class Move:
     matched_micros: int = 0
     executor: str = ""
     next_retry_at: datetime | None = None
+    watched: bool = False
 
     @property
     def wakes(self) -> bool:

@@ -24,7 +24,7 @@ from ledger.units import Side, cost_up
 __all__ = ["WATCH_FOR", "Move", "postpone", "record_outcomes", "take_over"]
 
 WATCH_FOR = timedelta(hours=24)
-"""How long a FAILED order is asked about: late fills were seen after minutes, never after a day."""
+"""How long an order that ended is asked about: late fills were seen after minutes, never after a day."""
 
 ATTEMPTS_MAX = 32_767
 """What the column holds; an order asked about every five seconds for two days gets there."""
@@ -127,7 +127,7 @@ def postpone(row: CopyTrade, *, until: datetime | None) -> bool:
 def _values(move: Move, now: datetime) -> tuple[object, ...]:
     row, fill = move.row, move.fill
     final = move.to not in OPEN
-    failed = move.to is Status.FAILED
+    watched = move.to is Status.FAILED or move.watched
     reasons = [*row.reasons, *([move.refusal.as_json()] if move.refusal else [])]
     kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
     buy = Side(row.side) is Side.BUY
@@ -138,8 +138,8 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
         row.lease_term,
         move.to.value,
         reasons,
-        now + _FIRST_WATCH if failed else move.next_retry_at,
-        now + WATCH_FOR if failed else None,
+        now + _FIRST_WATCH if watched else move.next_retry_at,
+        now + WATCH_FOR if watched else None,
         0 if final else row.reserved_micros,
         (kept if buy else 0) if final else row.budget_micros,
         row.budget_count,

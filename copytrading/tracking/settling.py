@@ -1,11 +1,13 @@
 """What became of an order, from the venue's trades of it: still open, filled so much, or nothing filled. Pure.
 
 MATCHED is not filled: only CONFIRMED trades move money, and an order is settled when all its trades are final and
-together are what the venue said it matched (polymarket.md 3.3, reliability.md finding 3).
+together are what the venue said it matched (polymarket.md 3.3, reliability.md finding 3). Some trades never become
+final: after `SETTLED_WITHIN` what is confirmed counts without them; confirmed after all, they are adopted.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from execution.ports import Fill, TradeStatus
 from guardrails.intents import Reason
@@ -13,6 +15,10 @@ from ledger.units import ONE, SHARE_STEP, Micros
 
 DUST = SHARE_STEP
 """Shares. The venue's answer rounds what it matched: less than this is no further trade."""
+
+SETTLED_WITHIN = timedelta(minutes=10)
+"""So long an order's trades may take to be shown and final. Settlement takes 10 to 50 s, a congested chain minutes; of
+119 trades 112 stayed at MATCHED for ever (reliability.md, finding 3)."""
 
 _RANK = {TradeStatus.MATCHED: 0, TradeStatus.MINED: 1, TradeStatus.RETRYING: 1}
 _FINAL = 2
@@ -27,6 +33,7 @@ class Part:
     cost_micros: int
     fee_micros: int
     tx_hash: str = ""
+    matched_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +43,11 @@ class Open:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """Confirmed shares; `failed_micros` more were matched and did not happen."""
+    """Confirmed shares; `failed_micros` more were matched and did not happen, of `unsettled_micros` nobody knows."""
 
     fill: Fill
     failed_micros: int = 0
+    unsettled_micros: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,13 +61,15 @@ Settlement = Open | Settled | NothingFilled
 OPEN = Open()
 
 
-def settle(parts: Sequence[Part], *, matched_micros: int, ended: bool) -> Settlement:
+def settle(parts: Sequence[Part], *, matched_micros: int, ended: bool, overdue: bool = False) -> Settlement:
     """What an order became.
 
     `matched_micros` is what the venue said it matched, 0 where it did not say; then only `ended` tells that no more
-    trades follow: nothing of the order rests, and the list of its trades was read after that.
+    trades follow: nothing of the order rests, and the list of its trades was read after that. `overdue`: so long ago
+    that what is confirmed does not wait for the rest any more. Time alone never makes an order one that failed.
     """
-    if any(not part.status.is_final for part in parts):
+    unsettled = sum(part.size_micros for part in parts if not part.status.is_final)
+    if unsettled and not overdue:
         return OPEN
     seen = sum(part.size_micros for part in parts)
     complete = seen + DUST > matched_micros if matched_micros else ended
@@ -67,7 +77,10 @@ def settle(parts: Sequence[Part], *, matched_micros: int, ended: bool) -> Settle
         return OPEN
     fill = confirmed(parts)
     if fill is not None:
-        return Settled(fill=fill, failed_micros=seen - fill.size_micros)
+        failed = seen - unsettled - fill.size_micros
+        return Settled(fill=fill, failed_micros=failed, unsettled_micros=unsettled)
+    if unsettled:
+        return OPEN
     return NothingFilled(Reason.SETTLEMENT_FAILED if parts else Reason.NO_FILL)
 
 

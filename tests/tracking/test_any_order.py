@@ -1,5 +1,6 @@
 """Whatever order news of an order come in, and however often, its copy ends as the venue's last word on each trade."""
 
+from datetime import timedelta
 from random import Random
 
 import pytest
@@ -51,12 +52,17 @@ def play(row: CopyTrade, ends: dict[str, str], chance: Random) -> CopyTrade:
     sender = CopyTrade.objects.get(pk=row.pk)
     news = heard(row, ends, chance)
     at = {chance.randrange(len(news)): "answer", chance.randrange(len(news)): "rescue"}
+    bounds = set(chance.sample(range(len(news)), 3))
     for number, each in enumerate(news):
         if at.get(number) == "answer":
             answered(sender, chance.choice(ANSWERS))
         if at.get(number) == "rescue":
             rescued(row, chance)
         note_fills([each], now=BEGINNING)
+        if number in bounds:
+            # Asked so late that what is confirmed waits for the rest no longer.
+            overdue = OrderNews(order_hash=str(row.order_hash), ended=chance.random() < 0.5, overdue=True)
+            note_fills([], [overdue], now=BEGINNING + timedelta(minutes=11))
         assert_nothing_is_wrong_meanwhile()
     rescued(row, chance)
     last = [trade(row, PARTS[name], "0.40", name=name, status=end) for name, end in ends.items()]
@@ -80,7 +86,7 @@ def assert_nothing_is_wrong_meanwhile() -> None:
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(16))
 def test_a_copy_ends_as_its_trades_did(fay_config: CopyConfig, seed: int, side: str) -> None:
     chance = Random(seed)
     if side == "SELL":

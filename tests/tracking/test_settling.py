@@ -64,6 +64,32 @@ def test_less_than_a_hundredth_of_a_share_does_not_keep_an_order_open() -> None:
     assert settle(parts, matched_micros=60 * ONE + 10_000, ended=False) == OPEN
 
 
+@pytest.mark.parametrize(
+    ("parts", "matched", "ended", "expected"),
+    [
+        ([part(CONFIRMED), part(MATCHED, 40)], 100, True, 60),
+        ([part(CONFIRMED), part(RETRYING, 40)], 100, False, 60),
+        ([part(CONFIRMED), part(MINED, 40)], 0, True, 60),
+        ([part(CONFIRMED), part(MINED, 40)], 0, False, OPEN),  # more of it may still rest
+        ([part(CONFIRMED), part(MATCHED, 30)], 100, True, OPEN),  # ten more were matched, and are believed
+        ([part(MATCHED, 100)], 100, True, OPEN),  # time alone fails nothing
+        ([part(FAILED), part(MATCHED, 40)], 100, True, OPEN),
+        ([], 100, True, OPEN),
+    ],
+)
+def test_after_its_bound_what_is_confirmed_does_not_wait_for_the_rest(
+    parts: list[Part], matched: int, ended: bool, expected: object
+) -> None:
+    assert shares(settle(parts, matched_micros=matched * ONE, ended=ended, overdue=True)) == expected
+
+
+def test_what_is_left_open_and_what_failed_are_told_apart() -> None:
+    parts = [part(CONFIRMED), part(FAILED, 10), part(MATCHED, 30)]
+    settled = settle(parts, matched_micros=100 * ONE, ended=True, overdue=True)
+    assert isinstance(settled, Settled)
+    assert (settled.failed_micros, settled.unsettled_micros) == (10 * ONE, 30 * ONE)
+
+
 def test_what_failed_of_a_settled_order_is_told() -> None:
     settled = settle([part(CONFIRMED), part(FAILED, 40)], matched_micros=100 * ONE, ended=True)
     assert isinstance(settled, Settled) and settled.failed_micros == 40 * ONE
@@ -99,9 +125,11 @@ PARTS = st.builds(
 )
 
 
-@given(parts=st.lists(PARTS, max_size=6), matched=st.integers(0, 10**13), ended=st.booleans())
-def test_money_moves_by_exactly_what_is_confirmed_or_not_at_all(parts: list[Part], matched: int, ended: bool) -> None:
-    outcome = settle(parts, matched_micros=matched, ended=ended)
+@given(parts=st.lists(PARTS, max_size=6), matched=st.integers(0, 10**13), ended=st.booleans(), overdue=st.booleans())
+def test_money_moves_by_exactly_what_is_confirmed_or_not_at_all(
+    parts: list[Part], matched: int, ended: bool, overdue: bool
+) -> None:
+    outcome = settle(parts, matched_micros=matched, ended=ended, overdue=overdue)
     real = [each for each in parts if each.status is CONFIRMED]
     if isinstance(outcome, Settled):
         assert outcome.fill.size_micros == sum(each.size_micros for each in real)
@@ -109,9 +137,9 @@ def test_money_moves_by_exactly_what_is_confirmed_or_not_at_all(parts: list[Part
         assert outcome.fill.fee_micros == sum(each.fee_micros for each in real)
         assert 0 < outcome.fill.price_micros < ONE
     if any(not each.status.is_final for each in parts):
-        assert outcome == OPEN
+        assert outcome == OPEN or (overdue and isinstance(outcome, Settled))
     if isinstance(outcome, NothingFilled):
-        assert not real
+        assert all(each.status is FAILED for each in parts)
 
 
 @given(steps=st.lists(st.sampled_from(TradeStatus), max_size=12))
