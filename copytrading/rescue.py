@@ -17,6 +17,7 @@ from copytrading.metrics import Tallies
 from copytrading.models import CopyTrade
 from copytrading.operations.fills import OrderNews, tell_unsettled
 from copytrading.operations.outcomes import WATCH_FOR, Move, postpone, record_outcomes, take_over
+from copytrading.operations.write_offs import is_written_off
 from copytrading.outcomes import tell_breakers
 from copytrading.pauses import sleep_or_stop
 from copytrading.queries import Due, to_rescue
@@ -237,7 +238,7 @@ class Rescue:
         matched = state.matched or bool(state.trades)
         to = Status.MATCHED if matched else Status.LIVE
         forward = before in _UNANSWERED or (before is Status.LIVE and matched)
-        woken = before is Status.FAILED and state.matched and not state.trades
+        woken = before is Status.FAILED and state.matched and not state.trades and not is_written_off(row)
         if not forward and not woken:
             return None
         return Move(row=row, to=to, actor=actor, matched_micros=_said(state), next_retry_at=now + ASK_AGAIN)

@@ -19,6 +19,8 @@ OWN_PERMISSIONS: Mapping[str, tuple[str, str]] = {
     "copytrading.retry_exit": ("standing", "Can let a waiting exit be tried now"),
     "copytrading.start_again": ("standing", "Can let a stopped config copy again"),
     "copytrading.reverse_fill": ("copytrade", "Can reverse a fill that was undone"),
+    "copytrading.write_off": ("copytrade", "Can give up an order that the venue never settles"),
+    "copytrading.ask_now": ("copytrade", "Can have the venue asked about an order now"),
     "execution.stop_account": ("tradingaccount", "Can stop a trading account"),
     "execution.start_account": ("tradingaccount", "Can let a stopped trading account trade again"),
     "ledger.retry_reimbursement": ("reimbursementledger", "Can let a waiting reimbursement be tried now"),
@@ -31,7 +33,13 @@ UNSEEN = frozenset({"execution.Secret"})
 
 PAUSE = frozenset({"guardrails.add_switch", "guardrails.change_switch", "execution.stop_account"})
 RETRY = frozenset(
-    {"copytrading.retry_signal", "copytrading.retry_exit", "ledger.retry_reimbursement", "ledger.retry_debt"}
+    {
+        "copytrading.retry_signal",
+        "copytrading.retry_exit",
+        "copytrading.ask_now",
+        "ledger.retry_reimbursement",
+        "ledger.retry_debt",
+    }
 )
 PEOPLE = frozenset(
     f"copytrading.{verb}_{model}" for verb in ("add", "change") for model in ("leader", "follower", "copyconfig")
@@ -43,6 +51,7 @@ RISK = frozenset(
         "guardrails.change_breaker",
         "copytrading.start_again",
         "copytrading.reverse_fill",
+        "copytrading.write_off",
         "copytrading.change_leader",
         "copytrading.change_follower",
         "execution.change_market",

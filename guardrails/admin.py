@@ -151,6 +151,7 @@ INCIDENTS = tuple(
         Reason.BREAKER_CLOSED,
         Reason.EXIT_GIVEN_UP,
         Reason.UNSETTLED,
+        Reason.WRITTEN_OFF,
         Reason.AUDIT_DIFFERENCE,
     )
 )

@@ -17,6 +17,7 @@ from copytrading.admin.why import WhyPage
 from copytrading.explain import finding, reasons
 from copytrading.models import CopyTrade, CopyTradeArchive, Follower
 from copytrading.operations.bulk import reverse_copies
+from copytrading.operations.write_offs import ask_now, write_off
 from copytrading.states import Status
 from guardrails.intents import Reason, Unit
 from guardrails.texts import amount_text
@@ -194,6 +195,26 @@ REVERSE = BulkAction(
     act=lambda rows, who, why: reverse_copies([row.pk for row in rows], who=who, why=why, now=database_now()),
 )
 
+WRITE_OFF = BulkAction(
+    name="write_off",
+    title="Write off what never settled",
+    needs="copytrading.write_off",
+    question="For orders that stay MATCHED although the venue and the chain show no trade of them: look there first. "
+    "What they reserved is free again; what is confirmed is booked; what is confirmed later is adopted as an incident.",
+    done="written off",
+    must_say_why=True,
+    act=lambda rows, who, why: write_off([row.pk for row in rows], who=who, why=why, now=database_now()),
+)
+
+ASK_NOW = BulkAction(
+    name="ask_now",
+    title="Ask the venue now",
+    needs="copytrading.ask_now",
+    question="The engine asks the venue about these orders within a second, and books what it shows.",
+    done="asked about",
+    act=lambda rows, who, why: ask_now([row.pk for row in rows], who=who, why=why, now=database_now()),
+)
+
 
 @admin.register(CopyTrade)
 class CopyTradeAdmin(RecordAdmin):
@@ -232,7 +253,7 @@ class CopyTradeAdmin(RecordAdmin):
     finders = finding.COPY_FINDERS
     search_help_text = finding.HELP
     ordering = ("-id",)
-    actions = (bulk_action(REVERSE),)
+    actions = (bulk_action(ASK_NOW), bulk_action(WRITE_OFF), bulk_action(REVERSE))
     change_form_before_template = "admin/copytrading/trade_links.html"
 
     def get_urls(self) -> list[URLPattern]:

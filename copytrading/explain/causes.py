@@ -95,6 +95,7 @@ CAUSES: Mapping[str, Cause] = {
     "NOT_SIGNED": Cause(Place.FOLLOWER),
     "SETTLEMENT_FAILED": _NOWHERE,
     "UNSETTLED": _NOWHERE,
+    "WRITTEN_OFF": _NOWHERE,
     "AUDIT_DIFFERENCE": _NOWHERE,
     "SESSION_REVOKED": Cause(Place.FOLLOWER),
     **_limits(),

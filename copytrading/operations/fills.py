@@ -15,6 +15,7 @@ from django.db import transaction
 from copytrading.models import CopyTrade
 from copytrading.operations.outcomes import Move, record_outcomes
 from copytrading.operations.reversals import reverse_fill
+from copytrading.operations.write_offs import is_written_off
 from copytrading.states import OPEN, Actor, Status
 from copytrading.tracking.settling import (
     DUST,
@@ -197,9 +198,10 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     # Nothing can follow what is filled whole, whoever was asked and when.
     whole = sum(part.size_micros for part in parts) + DUST > row.size_micros
     # Trades that failed were seen to be left out of the list for ever (reliability.md, finding 3).
-    overdue = said.overdue and _are_old(parts, at.now)
-    believed = 0 if parts and said.ended and overdue else matched
-    outcome = settle(parts, matched_micros=believed, ended=said.ended or whole, overdue=overdue)
+    written_off = is_written_off(row)
+    ended, overdue = said.ended or written_off, written_off or (said.overdue and _are_old(parts, at.now))
+    believed = 0 if parts and ended and overdue else matched
+    outcome = settle(parts, matched_micros=believed, ended=ended or whole, overdue=overdue)
     move: Move | None = None
     if isinstance(outcome, Settled):
         fill = _within(row, outcome.fill, at.now)
@@ -214,6 +216,9 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     elif isinstance(outcome, NothingFilled):
         if status is not Status.FAILED:
             move = Move(row=row, to=Status.FAILED, actor=actor, refusal=Refusal(outcome.reason), matched_micros=matched)
+    elif written_off:
+        # What a person gave up is taken up again by a confirmed trade alone.
+        return []
     elif status is not Status.MATCHED and any(part.status is not TradeStatus.FAILED for part in parts):
         soon = at.now + ASK_AFTER
         move = Move(row=row, to=Status.MATCHED, actor=actor, matched_micros=matched, next_retry_at=soon)

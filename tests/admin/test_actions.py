@@ -12,13 +12,14 @@ from django.test.utils import CaptureQueriesContext
 from copytrading.models import CopyConfig, CopyConfigVersion, CopyTrade, Leader, Signal, Standing
 from copytrading.operations.attempts import begin_signals
 from copytrading.operations.bulk import exit_now, retry_signals, set_active, start_stopped_again
+from copytrading.operations.write_offs import ask_now, write_off
 from copytrading.states import Status
 from guardrails.models import Breaker, Switch
 from guardrails.pauses import SwitchName, throw_switches
 from guardrails.queries import switches
 from ledger.admin.actions import SELECTED_MAX
 from ledger.bulk import Done, try_now
-from ledger.models import AuditEntry, Debt, ReimbursementLedger
+from ledger.models import AuditEntry, CashBalance, Debt, ReimbursementLedger
 from ledger.sql import database_now
 from ledger.units import ONE
 from tests.admin.pages import act, address, read
@@ -62,6 +63,13 @@ def exits(count: int) -> list[Standing]:
     return [Standing.objects.create(config=CopyConfigFactory(), **stop) for _number in range(count)]
 
 
+def ghosts(count: int) -> list[CopyTrade]:
+    rows = [trade_in(Status.MATCHED, mode="EXCHANGE") for _number in range(count)]
+    for row in rows:
+        CashBalance.objects.create(follower=row.follower, cash_micros=ONE, reserved_micros=row.reserved_micros)
+    return rows
+
+
 def keys(rows: Sequence[Model]) -> list[int]:
     return [row.pk for row in rows]
 
@@ -80,6 +88,8 @@ OPERATIONS: dict[str, tuple[Callable[[int], Sequence[Model]], Callable[[Sequence
     "retry an advance": (advances, lambda rows: try_now(ReimbursementLedger, keys(rows), now=BEGINNING, **WHO)),
     "retry a debt": (debts, lambda rows: try_now(Debt, keys(rows), now=BEGINNING, **WHO)),
     "retry an exit": (exits, lambda rows: exit_now(keys(rows), now=BEGINNING, **WHO)),
+    "ask now": (ghosts, lambda rows: ask_now(keys(rows), now=BEGINNING, **WHO)),
+    "write off": (ghosts, lambda rows: write_off(keys(rows), now=LATER, **WHO)),
 }
 
 
@@ -229,11 +239,19 @@ def test_rows_are_tried_again_from_their_list(admin_client: Client, make: Callab
     assert row.done_at is None if isinstance(row, Signal) else getattr(row, column) <= database_now()
 
 
-@pytest.mark.parametrize("action", ["retry", "delete_selected", "reverse"])
-def test_final_copies_are_not_tried_again(admin_client: Client, action: str) -> None:
+@pytest.mark.parametrize(
+    ("action", "sentence"),
+    [
+        ("retry", "No action"),
+        ("delete_selected", "No action"),
+        ("reverse", "only a copy that was executed can be reversed"),
+        ("write_off", "only an order that stays MATCHED on the venue can be written off"),
+        ("ask_now", "has no order on the venue that could be asked about"),
+    ],
+)
+def test_final_copies_are_not_tried_again(admin_client: Client, action: str, sentence: str) -> None:
     trade = trade_in(Status.FAILED)
-    page = act(admin_client, action, trade)
-    assert "only a copy that was executed can be reversed" in page if action == "reverse" else "No action" in page
+    assert sentence in act(admin_client, action, trade)
     assert CopyTrade.objects.get().status == Status.FAILED
 
 
@@ -285,3 +303,21 @@ def test_fill_is_reversed_from_its_list_with_everything_that_it_moved(
     executed.refresh_from_db()
     assert (executed.status, standing(), balances()) == (Status.FAILED, before, had)
     assert AuditEntry.objects.get(action="reverse").why == "the chain undid it"
+
+
+def test_match_that_never_settles_is_written_off_from_its_list_with_a_reason(admin_client: Client) -> None:
+    (ghost,) = ghosts(1)
+    assert "Say why: it is kept in the audit log." in act(admin_client, "write_off", ghost, why="")
+    assert "1 written off." in act(admin_client, "write_off", ghost, why="nothing on the chain")
+    ghost.refresh_from_db()
+    assert (ghost.status, ghost.reasons[-1]["reason"], ghost.reserved_micros) == (Status.FAILED, "WRITTEN_OFF", 0)
+    assert AuditEntry.objects.get(action="write off").why == "nothing on the chain"
+
+
+def test_venue_is_asked_now_about_an_order_of_the_list(admin_client: Client) -> None:
+    (ghost,) = ghosts(1)
+    CopyTrade.objects.update(next_retry_at=database_now() + timedelta(hours=1))
+    assert "1 asked about." in act(admin_client, "ask_now", ghost, why="")
+    ghost.refresh_from_db()
+    assert ghost.next_retry_at is not None and ghost.next_retry_at <= database_now()
+    assert AuditEntry.objects.get(action="ask now").actor == "admin"

@@ -212,7 +212,8 @@ def test_page_of_a_switch_names_it_in_words_above(admin_client: Client) -> None:
 
 ENGINE_NEWS = (
     *("WITHDRAWN", "HISTORY_MISSED", "PURGED", "QUEUE_FULL", "QUEUE_DOWN", "QUEUE_BACK"),
-    *("LOAD_SHED", "LOAD_NORMAL", "STREAM_DEGRADED", "STREAM_RECOVERED", "UNSETTLED", "AUDIT_DIFFERENCE"),
+    *("LOAD_SHED", "LOAD_NORMAL", "STREAM_DEGRADED", "STREAM_RECOVERED"),
+    *("UNSETTLED", "WRITTEN_OFF", "AUDIT_DIFFERENCE"),
 )
 
 

@@ -64,7 +64,7 @@ ACTIONS: dict[str, dict[str, set[str]]] = {
     "ledger.Debt": RETRIES,
     "ledger.ReimbursementLedger": RETRIES,
     "copytrading.Standing": {OPERATOR: {"retry"}, RISK_OFFICER: {"retry", "start_again"}},
-    "copytrading.CopyTrade": {RISK_OFFICER: {"reverse"}},
+    "copytrading.CopyTrade": {OPERATOR: {"ask_now"}, RISK_OFFICER: {"ask_now", "write_off", "reverse"}},
     "execution.TradingAccount": {OPERATOR: {"stop_account"}, RISK_OFFICER: {"stop_account", "start_account"}},
     "guardrails.Breaker": {RISK_OFFICER: {"set_closed", "set_open", "set_half_open"}},
 }

@@ -7,7 +7,7 @@ import pytest
 from copytrading.states import FIRST, MOVES, OPEN, Actor, IllegalMove, Status, check_move
 
 PIPELINE, RESCUE, TRACKING = Actor.PIPELINE, Actor.RESCUE, Actor.TRACKING
-SETTLEMENT, WATCH, REORG = Actor.SETTLEMENT, Actor.WATCH, Actor.REORG
+SETTLEMENT, WATCH, REORG, OPERATOR = Actor.SETTLEMENT, Actor.WATCH, Actor.REORG, Actor.OPERATOR
 
 TABLE: dict[str, dict[str, set[Actor]]] = {
     "READY": {"PENDING": {PIPELINE}, "SKIPPED": {PIPELINE}},
@@ -35,7 +35,7 @@ TABLE: dict[str, dict[str, set[Actor]]] = {
     "MATCHED": {
         "SETTLEMENT_PENDING": {TRACKING, RESCUE},
         "EXECUTED": {TRACKING, RESCUE},
-        "FAILED": {TRACKING, RESCUE},
+        "FAILED": {TRACKING, RESCUE, OPERATOR},
     },
     "SETTLEMENT_PENDING": {"EXECUTED": {SETTLEMENT}, "FAILED": {SETTLEMENT}},
     "FAILED": {"MATCHED": {WATCH}, "SETTLEMENT_PENDING": {WATCH}, "EXECUTED": {WATCH}},
