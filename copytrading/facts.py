@@ -59,7 +59,7 @@ class Gathered:
     `overtaken` buys have a later sale of the leader's that was heard before them. `opposite` has, by signal id, the
     signals as those against the leader trade them; `bankrolls` are of the followers whose sizing asks for it, `carried`
     of the configs that accumulate. `accounts` are those of followers who trade on the venue, `under_way` is what these
-    have there.
+    have there. `older_by_s`, by config and signal, of copies that had to wait: so many seconds older they may be.
     """
 
     operator: OperatorBounds
@@ -76,6 +76,7 @@ class Gathered:
     held_back: HeldBack = NOTHING_HELD
     accounts: Mapping[int, AccountFacts] = field(default_factory=dict)
     under_way: UnderWay = NOTHING_UNDER_WAY
+    older_by_s: Mapping[tuple[int, int], int] = field(default_factory=dict)
 
     def account_of(self, config: Config) -> AccountFacts | None:
         """The account that the follower's orders go through; None on paper, and where there is none."""
@@ -118,11 +119,17 @@ class Gathered:
             carried_micros=self.carried.get((config.config_id, signal.token_id), 0),
             already=self.already.get((config.config_id, signal.group_key), NOTHING_YET),
             held_micros=self.holdings.get((config.follower_id, signal.token_id), NOTHING),
-            stale_after_s=self.operator.stale_after_s,
+            stale_after_s=self._stale_after_s(signal, config),
             sold_already=signal.signal_id in self.overtaken,
             account=self.account_of(config),
             real_trading=self.operator.real_trading,
         )
+
+    def _stale_after_s(self, signal: SignalFacts, config: Config) -> int | None:
+        stale_after_s = self.operator.stale_after_s
+        if stale_after_s is None:
+            return None
+        return stale_after_s + self.older_by_s.get((config.config_id, signal.signal_id), 0)
 
     def budgets(self, signal: SignalFacts, config: Config) -> tuple[tuple[BudgetKey, Bound], ...]:
         """The bounded budgets that a buy of this pair takes from."""

@@ -16,11 +16,12 @@ _UNSETTLED = (Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.
 class UnderWay:
     """Copies by their ids.
 
-    `buys` by (follower, token): purchases that are not settled. `queued` by follower: copies that wait for the limit on
-    orders, oldest first.
+    `buys` by (follower, token): purchases that are not settled, `sizes` their shares in micros, by copy. `queued` by
+    follower: copies that wait for the limit on orders, oldest first.
     """
 
     buys: Mapping[tuple[int, int], frozenset[int]] = field(default_factory=dict)
+    sizes: Mapping[int, int] = field(default_factory=dict)
     queued: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
 
     def without(self, trade_ids: Collection[int]) -> "UnderWay":
@@ -29,7 +30,11 @@ class UnderWay:
             return self
         buys = {key: left for key, found in self.buys.items() if (left := found - frozenset(trade_ids))}
         waiting = ((key, tuple(pk for pk in found if pk not in trade_ids)) for key, found in self.queued.items())
-        return UnderWay(buys=buys, queued={key: found for key, found in waiting if found})
+        return UnderWay(buys=buys, sizes=self.sizes, queued={key: found for key, found in waiting if found})
+
+    def bought_micros(self, key: tuple[int, int]) -> int:
+        """So many shares of a token its follower may still get."""
+        return sum(self.sizes.get(pk, 0) for pk in self.buys.get(key, ()))
 
 
 NOTHING_UNDER_WAY = UnderWay()
@@ -48,13 +53,16 @@ def ask_under_way(follower_ids: Collection[int]) -> Asked[UnderWay]:
 def _under_way(rows: Sequence[Row]) -> UnderWay:
     buys: dict[tuple[int, int], set[int]] = {}
     queued: dict[int, list[int]] = {}
-    for pk, follower, token, side, status, reasons in rows:
+    sizes: dict[int, int] = {}
+    for pk, follower, token, side, status, reasons, size in rows:
         if side == Side.BUY.value:
             buys.setdefault((follower, token), set()).add(pk)
+            sizes[pk] = size
         if status == Status.READY and _waits_for_the_limit(reasons):
             queued.setdefault(follower, []).append(pk)
     return UnderWay(
         buys={key: frozenset(found) for key, found in buys.items()},
+        sizes=sizes,
         queued={key: tuple(found) for key, found in queued.items()},
     )
 
@@ -65,7 +73,7 @@ _OPEN = Question(
             follower_id__among=followers, status__in=[each.value for each in _UNSETTLED], mode=ON_THE_VENUE
         )
         .order_by("pk")
-        .values_list("pk", "follower_id", "token_id", "side", "status", "reasons")
+        .values_list("pk", "follower_id", "token_id", "side", "status", "reasons", "size_micros")
     )
 )
 

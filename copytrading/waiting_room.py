@@ -13,16 +13,28 @@ from copytrading.facts import Gathered
 from copytrading.operations.decisions import Decision, Waits
 from copytrading.outgoing import Outgoing
 from copytrading.states import ON_THE_VENUE
+from copytrading.tracking.settling import SETTLED_WITHIN
 from copytrading.under_way import UnderWay
 from guardrails.intents import Reason, Refusal
 from ledger.clock import Clock
 from ledger.units import Micros, Side
 
-BUY_WAIT_MAX = timedelta(seconds=30)
-"""A sale waits so long at most for what was bought before it to settle; then what is held is sold."""
+BUY_WAIT_MAX = SETTLED_WITHIN + timedelta(minutes=2)
+"""A sale waits so long at most for what was bought before it to settle; then what is held is sold. Until the bound of
+settlement, and for the question that applies it: sold earlier, nobody would sell what is confirmed a moment later."""
+
+HELD_WAIT_MAX = timedelta(minutes=1)
+"""A sale whose follower holds at least what is still to come waits so long at most: settlement takes 10 to 50 s, and a
+match that never settles must not keep him in what he has."""
 
 LOOK_AGAIN = timedelta(milliseconds=200)
 """How often a copy that waits is looked at."""
+
+LOOK_SELDOM = timedelta(seconds=2)
+"""How often, when it has waited for longer than settlement usually takes."""
+
+OLDER_BY_MAX = BUY_WAIT_MAX + timedelta(minutes=1)
+"""So much older than others a sale may be that waited for its purchase, and then perhaps for the limit on orders."""
 
 LATER_NEVER = 1 << 62
 
@@ -45,6 +57,15 @@ class Queued:
     trade_id: int
     until: datetime
     waited: tuple[Reason, ...] = ()
+
+    @property
+    def waits_for_buy(self) -> bool:
+        """It waits for a purchase, and has not been decided without it."""
+        return Reason.WAITED_FOR_BUY in self.waited and Reason.UNSOLD not in self.waited
+
+    def is_late(self, now: datetime) -> bool:
+        """It has waited for its purchase for longer than settlement usually takes."""
+        return self.waits_for_buy and now >= self.until - BUY_WAIT_MAX + HELD_WAIT_MAX
 
 
 PairKey = tuple[int, int]
@@ -88,9 +109,14 @@ class WaitingRoom:
         if turn.queued is not None:
             decision = replace(decision, waited=turn.queued.waited)
         if _meets_a_buy(decision, there):
-            until = turn.queued.until if turn.queued else turn.now + BUY_WAIT_MAX
-            if turn.now < until:
-                return _waiting(decision, Reason.WAITED_FOR_BUY, until=until, again_at=turn.now + LOOK_AGAIN)
+            mine = turn.queued if turn.queued is not None and turn.queued.waits_for_buy else None
+            until = mine.until if mine else turn.now + BUY_WAIT_MAX
+            late = mine is not None and mine.is_late(turn.now)
+            if turn.now < until and not (late and decision.plan and _holds_enough(decision, gathered, there)):
+                again_at = turn.now + (LOOK_SELDOM if late else LOOK_AGAIN)
+                return _waiting(decision, Reason.WAITED_FOR_BUY, until=until, again_at=again_at)
+            # From here on it is decided without that purchase.
+            decision = replace(decision, waited=(*decision.waited, Reason.UNSOLD))
         if decision.plan is None or decision.refusals:
             return decision
         wait = self._wait(decision, gathered, there, turn)
@@ -98,10 +124,17 @@ class WaitingRoom:
             turn.line.admitted.add(_pair(decision), decision.config.follower_id)
             return decision
         turn.line.held.add(decision.config.follower_id)
-        until, again_at = decision.signal.traded_at + self._fresh, turn.now + wait
+        until, again_at = self._fresh_until(decision, turn), turn.now + wait
         if again_at > until:
             return replace(decision, plan=None, budgets=(), refusals=(Refusal(Reason.RATE_LIMITED),))
         return _waiting(decision, Reason.RATE_LIMITED, until=until, again_at=again_at)
+
+    def _fresh_until(self, decision: Decision, turn: "_Turn") -> datetime:
+        """Until when an order may wait for the limit; that of a sale that waited for its purchase, from then on."""
+        waited = turn.queued.waited if turn.queued else ()
+        if turn.queued is None or Reason.WAITED_FOR_BUY not in waited:
+            return decision.signal.traded_at + self._fresh
+        return turn.queued.until if Reason.RATE_LIMITED in waited else turn.now + self._fresh
 
     def _wait(self, decision: Decision, gathered: Gathered, there: UnderWay, turn: "_Turn") -> timedelta:
         """For how long the limit holds this order back; none where it may go now."""
@@ -142,10 +175,21 @@ def _pair(decision: Decision) -> PairKey:
 
 def _meets_a_buy(decision: Decision, there: UnderWay) -> bool:
     """A sale that is wanted, or refused only because what it sells has not arrived."""
-    signal = decision.signal
-    if signal.side is not Side.SELL or (decision.config.follower_id, signal.token_id) not in there.buys:
+    if decision.signal.side is not Side.SELL or _sold_by(decision) not in there.buys:
+        return False
+    # Once it was decided without what is under way, it does not wait for that again.
+    if Reason.UNSOLD in decision.waited:
         return False
     return all(refusal.reason in _FOR_SHARES for refusal in decision.refusals)
+
+
+def _holds_enough(decision: Decision, gathered: Gathered, there: UnderWay) -> bool:
+    key = _sold_by(decision)
+    return gathered.holdings.get(key, 0) >= there.bought_micros(key)
+
+
+def _sold_by(decision: Decision) -> tuple[int, int]:
+    return (decision.config.follower_id, decision.signal.token_id)
 
 
 def _waiting(decision: Decision, why: Reason, *, until: datetime, again_at: datetime) -> Decision:

@@ -152,6 +152,7 @@ INCIDENTS = tuple(
         Reason.EXIT_GIVEN_UP,
         Reason.UNSETTLED,
         Reason.WRITTEN_OFF,
+        Reason.UNSOLD,
         Reason.AUDIT_DIFFERENCE,
     )
 )

@@ -96,6 +96,7 @@ CAUSES: Mapping[str, Cause] = {
     "SETTLEMENT_FAILED": _NOWHERE,
     "UNSETTLED": _NOWHERE,
     "WRITTEN_OFF": _NOWHERE,
+    "UNSOLD": _NOWHERE,
     "AUDIT_DIFFERENCE": _NOWHERE,
     "SESSION_REVOKED": Cause(Place.FOLLOWER),
     **_limits(),

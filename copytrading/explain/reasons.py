@@ -105,6 +105,7 @@ EXPLANATIONS: Mapping[str, str] = {
     "STREAM_DEGRADED": "The activity stream fell silent or behind; leaders are polled faster meanwhile.",
     "STREAM_RECOVERED": "The activity stream is well again; leaders are polled at the usual pace.",
     "UNSETTLED": "What the venue matched is neither confirmed nor failed, long after it should be; it is watched.",
+    "UNSOLD": "A sale was decided before a purchase of the same had settled; nobody sells what that may still bring.",
     "WRITTEN_OFF": "A person gave up what the venue had matched and never settled; it is watched for a day.",
     "AUDIT_DIFFERENCE": "What the venue shows of an account's trades differs from what is booked here.",
     "SESSION_REVOKED": "The venue no longer takes the account's key: its owner revoked it, or it has expired.",

@@ -18,7 +18,7 @@ from copytrading.operations.leases import Lease, hold
 from copytrading.operations.prewrite import Reserved, Written
 from copytrading.queries import Shard
 from copytrading.states import Actor, Status, check_move
-from guardrails.intents import Refusal
+from guardrails.intents import Reason, Refusal
 from guardrails.operations import record_events
 from ledger.questions import Question
 from ledger.sql import compare_and_set, update_rows
@@ -85,7 +85,7 @@ def promote(work: Promotion) -> Written:
         refused = [
             (row.pk, refusal)
             for row, decision, extra in zip(rows, decisions, granted, strict=True)
-            for refusal in (*decision.refusals, *extra)
+            for refusal in (*decision.refusals, *extra, *_incidents(row, decision))
         ]
         record_events(refused, now=work.now)
     reserved = tuple(
@@ -122,6 +122,12 @@ _ASSIGN = (
     *("attempts", "next_retry_at", "locked_by", "locked_at", "lock_token", "lease_term"),
     *("decided_at", "expires_at"),
 )
+
+
+def _incidents(row: CopyTrade, decision: Decision) -> tuple[Refusal, ...]:
+    """A sale was decided without a purchase that may still be confirmed: then nobody sells those shares."""
+    told = Reason.UNSOLD in decision.waited and row.status != Status.READY
+    return (Refusal(Reason.UNSOLD),) if told else ()
 
 
 def _still_as_seen(work: Promotion) -> list[tuple[CopyTrade, Decision]]:

@@ -25,7 +25,8 @@ from copytrading.queries import already_decided, overtaken_buys, signal_facts
 from copytrading.quoting import quotes_for
 from copytrading.states import Status
 from copytrading.under_way import under_way
-from copytrading.waiting_room import LOOK_AGAIN, Queued
+from copytrading.waiting_room import LOOK_AGAIN, LOOK_SELDOM, OLDER_BY_MAX, Queued
+from execution.queries import holdings
 from guardrails.intents import Reason, Refusal
 
 ROWS_MAX = 64
@@ -85,15 +86,28 @@ class Waiting:
         return done
 
     async def _without_shares(self, rows: list[CopyTrade], now: datetime) -> list[CopyTrade]:
-        """The copies but for sales whose purchase is still open: they are not worth a question to the venue."""
-        sales = [row for row in rows if Reason.WAITED_FOR_BUY in _queued(row).waited and now < _queued(row).until]
+        """The copies but for sales whose purchase is still open: they are not worth a question to the venue.
+
+        Those that have waited for long are, where their follower holds at least as much as is still to come.
+        """
+        run = self._doors.database.run
+        sales = [row for row in rows if _queued(row).waits_for_buy and now < _queued(row).until]
         if not sales:
             return rows
-        there = await self._doors.database.run(under_way, {row.follower_id for row in sales})
-        early = {row.pk for row in sales if (row.follower_id, row.token_id) in there.buys}
-        if early:
-            await self._doors.database.run(look_again, list(early), at=now + LOOK_AGAIN)
-        return [row for row in rows if row.pk not in early]
+        there = await run(under_way, {row.follower_id for row in sales})
+        early = [row for row in sales if (row.follower_id, row.token_id) in there.buys]
+        late = [row for row in early if _queued(row).is_late(now)]
+        held = await run(holdings, {row.follower_id for row in late}, {row.token_id for row in late}) if late else {}
+        keys = {row.pk: (row.follower_id, row.token_id) for row in late}
+        sellable = {pk for pk, key in keys.items() if held.get(key, 0) >= there.bought_micros(key)}
+        for wait, left in (
+            (LOOK_AGAIN, {row.pk for row in early} - keys.keys()),
+            (LOOK_SELDOM, keys.keys() - sellable),
+        ):
+            if left:
+                await run(look_again, sorted(left), at=now + wait)
+        waiting = {row.pk for row in early} - sellable
+        return [row for row in rows if row.pk not in waiting]
 
     async def _decide(self, rows: Sequence[CopyTrade]) -> int:
         gatherer, sender = self._steps.gatherer, self._steps.sender
@@ -127,7 +141,13 @@ class Waiting:
         }
         already = await run(already_decided, signals, before=before)
         sold = await run(overtaken_buys, signals, since=now - SALES_SINCE, waited=True)
-        return replace(gathered, decided=frozenset(), already=already, overtaken=gathered.overtaken | sold)
+        older_by_s = {
+            (row.config_id, row.signal_id): int(OLDER_BY_MAX.total_seconds())
+            for row in taken.rows
+            if Reason.WAITED_FOR_BUY in _queued(row).waited
+        }
+        overtaken = gathered.overtaken | sold
+        return replace(gathered, decided=frozenset(), already=already, overtaken=overtaken, older_by_s=older_by_s)
 
     async def _promote(self, taken: _Taken, gathered: Gathered) -> Written:
         steps, doors = self._steps, self._doors
@@ -199,8 +219,11 @@ def _pairs(
         yield row, signal_facts(row.signal, row.signal.group.key), config
 
 
+_WAITED = frozenset({Reason.WAITED_FOR_BUY, Reason.RATE_LIMITED, Reason.UNSOLD})
+
+
 def _queued(row: CopyTrade) -> Queued:
     assert row.expires_at is not None
     noted = tuple(Reason(each["reason"]) for each in row.reasons if each.get("note"))
-    waited = tuple(each for each in noted if each in (Reason.WAITED_FOR_BUY, Reason.RATE_LIMITED))
+    waited = tuple(each for each in noted if each in _WAITED)
     return Queued(trade_id=row.pk, until=row.expires_at, waited=waited)

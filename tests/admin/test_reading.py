@@ -213,7 +213,7 @@ def test_page_of_a_switch_names_it_in_words_above(admin_client: Client) -> None:
 ENGINE_NEWS = (
     *("WITHDRAWN", "HISTORY_MISSED", "PURGED", "QUEUE_FULL", "QUEUE_DOWN", "QUEUE_BACK"),
     *("LOAD_SHED", "LOAD_NORMAL", "STREAM_DEGRADED", "STREAM_RECOVERED"),
-    *("UNSETTLED", "WRITTEN_OFF", "AUDIT_DIFFERENCE"),
+    *("UNSETTLED", "WRITTEN_OFF", "UNSOLD", "AUDIT_DIFFERENCE"),
 )
 
 

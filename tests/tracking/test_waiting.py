@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 
 from copytrading.models import CopyConfig, CopyTrade, Leader
-from copytrading.operations.prewrite import Written
-from copytrading.operations.waiting import Promotion, due_ready, promote
+from copytrading.operations.waiting import due_ready
 from copytrading.queries import Shard
 from copytrading.waiting_room import BUY_WAIT_MAX
 from execution.models import Position
@@ -17,7 +16,8 @@ from guardrails.operations import set_switch
 from ledger.models import CashBalance
 from ledger.units import ONE, Micros
 from tests.tracking.exchange import ExchangeWorld, statuses
-from tests.world import TOKEN, notes, reasons
+from tests.tracking.trades import trade
+from tests.world import notes, reasons
 
 pytestmark = pytest.mark.django_db
 
@@ -214,18 +214,109 @@ def test_a_sale_whose_purchase_failed_finds_nothing_to_sell(exchange: ExchangeWo
     assert (row.status, [told for told, _v, _l in reasons(row)]) == ("SKIPPED", ["NOTHING_TO_SELL"])
 
 
-def test_a_sale_waits_half_a_minute_and_then_sells_what_is_held(exchange: ExchangeWorld) -> None:
+def test_a_sale_waits_for_longer_than_settlement_may_take_and_then_sells_what_is_held(exchange: ExchangeWorld) -> None:
     fay = exchange.follower()
     exchange.hold(fay, 60)
     exchange.copy(exchange.row())
     row = sale(exchange)
     assert row.expires_at == exchange.clock.now() + BUY_WAIT_MAX
-    for _second in range(29):
-        exchange.look(after=1)
+    for _look in range(11):
+        exchange.look(after=65)
     assert statuses(exchange)[-1] == "READY"
-    exchange.look(after=1.2)
+    exchange.look(after=6)
     row.refresh_from_db()
-    assert (row.status, row.size_micros) == ("MATCHED", 30 * ONE)
+    assert (row.status, row.size_micros, notes(row)) == ("MATCHED", 30 * ONE, ["WAITED_FOR_BUY", "UNSOLD"])
+    assert GuardrailEvent.objects.get().reason == "UNSOLD"
+
+
+def test_a_sale_of_at_least_what_is_still_to_come_waits_a_minute(exchange: ExchangeWorld) -> None:
+    exchange.hold(exchange.follower(), 200)
+    (buy,) = exchange.copy(exchange.row())
+    row = sale(exchange)
+    for _look in range(11):
+        exchange.look(after=5.4)
+    assert statuses(exchange)[-1] == "READY"
+    exchange.look(after=1)
+    row.refresh_from_db()
+    assert (row.status, row.size_micros, notes(row)) == ("MATCHED", 100 * ONE, ["WAITED_FOR_BUY", "UNSOLD"])
+    assert GuardrailEvent.objects.get().trade_id == row.pk
+    exchange.confirm(row)
+    exchange.confirm(buy)
+    assert (statuses(exchange), Position.objects.get().size_micros) == (["EXECUTED", "EXECUTED"], 200 * ONE)
+
+
+def test_a_sale_that_waited_for_a_slow_settlement_is_not_too_old(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (buy,) = exchange.copy(exchange.row())
+    row = sale(exchange)
+    for _look in range(8):
+        exchange.look(after=60)
+    exchange.confirm(buy)
+    exchange.look(after=2)
+    row.refresh_from_db()
+    assert (row.status, row.size_micros, notes(row)) == ("MATCHED", 50 * ONE, ["WAITED_FOR_BUY"])
+    assert not GuardrailEvent.objects.exists()
+
+
+def test_the_price_of_a_sale_that_waited_is_held_against_the_book_of_then(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (buy,) = exchange.copy(exchange.row())
+    row = sale(exchange)
+    exchange.look(after=300)
+    exchange.set_book("0.40", "0.41")
+    exchange.confirm(buy)
+    exchange.look(after=2)
+    row.refresh_from_db()
+    assert (row.status, [told for told, _v, _l in reasons(row)]) == ("SKIPPED", ["PRICE_DEVIATION"])
+
+
+def test_a_sale_whose_purchase_never_settles_is_given_up_with_an_incident(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (buy,) = exchange.copy(exchange.row())
+    row = sale(exchange)
+    for _look in range(12):
+        exchange.look(after=60.1)
+    row.refresh_from_db()
+    assert (row.status, reasons(row)[0][0], notes(row)) == ("SKIPPED", "NOTHING_TO_SELL", ["WAITED_FOR_BUY", "UNSOLD"])
+    assert sorted(GuardrailEvent.objects.filter(trade=row).values_list("reason", flat=True)) == [
+        *("NOTHING_TO_SELL", "UNSOLD")
+    ]
+    exchange.confirm(buy)
+    exchange.look(after=2)
+    assert statuses(exchange) == ["EXECUTED", "SKIPPED"]
+
+
+def test_a_sale_that_waited_for_its_purchase_may_still_wait_for_the_limit(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (buy,) = exchange.copy(exchange.row())
+    row = sale(exchange)
+    exchange.look(after=300)
+    exchange.confirm(buy)
+    exchange.rates.wait_ms = 500
+    exchange.look(after=2)
+    row.refresh_from_db()
+    assert (row.status, notes(row)) == ("READY", ["WAITED_FOR_BUY", "RATE_LIMITED"])
+    assert row.expires_at == exchange.clock.now() + timedelta(seconds=60)
+    exchange.rates.wait_ms = 0
+    exchange.look(after=1)
+    row.refresh_from_db()
+    assert (row.status, row.size_micros) == ("MATCHED", 50 * ONE)
+
+
+def test_a_sale_goes_on_when_part_of_its_purchase_is_booked_after_the_bound(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (buy,) = exchange.copy(exchange.row())
+    exchange.exchange.show(buy, trade(buy, 60, name="a"), trade(buy, 40, name="b", status="MATCHED"))
+    row = sale(exchange)
+    for _look in range(12):
+        exchange.rescue()
+        exchange.look(after=55)
+    row.refresh_from_db()
+    buy.refresh_from_db()
+    assert (buy.status, row.status, row.size_micros, notes(row)) == (
+        *("EXECUTED", "MATCHED", 30 * ONE),
+        ["WAITED_FOR_BUY"],
+    )
 
 
 def test_a_sale_waits_for_a_purchase_whose_answer_was_lost(exchange: ExchangeWorld) -> None:
@@ -267,53 +358,3 @@ def test_a_purchase_that_waits_is_given_up_when_the_leader_has_sold_meanwhile(ex
     assert (buy.status, reasons(buy)) == ("SKIPPED", [("SOLD_ALREADY", None, None)])
     assert (row.status, reasons(row)[0][0]) == ("SKIPPED", "NOTHING_TO_SELL")
     assert not exchange.exchange.submitted
-
-
-# --- The move itself --------------------------------------------------------------------------------------------------
-
-
-def kept(exchange: ExchangeWorld, monkeypatch: pytest.MonkeyPatch) -> Promotion:
-    """What a look would have written, kept back."""
-    exchange.follower()
-    exchange.rates.wait_ms = 500
-    exchange.copy(exchange.row())
-    exchange.rates.wait_ms = 0
-    found: list[Promotion] = []
-
-    def keep(work: Promotion) -> Written:
-        found.append(work)
-        return Written(reserved=(), rows=())
-
-    monkeypatch.setattr("copytrading.tracking.waiting.promote", keep)
-    exchange.look(after=1)
-    (work,) = found
-    return Promotion(**{name: getattr(work, name) for name in Promotion.__dataclass_fields__} | {"lease": None})
-
-
-def test_a_ready_copy_is_moved_once_whoever_else_looked(
-    exchange: ExchangeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = kept(exchange, monkeypatch)
-    assert len(promote(work).reserved) == 1
-    before = reserved()
-    assert (promote(work).rows, reserved()) == ((), before)
-
-
-def test_a_ready_copy_under_another_token_is_left_alone(
-    exchange: ExchangeWorld, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    work = kept(exchange, monkeypatch)
-    CopyTrade.objects.update(lock_token="f" * 32)
-    assert (promote(work).rows, statuses(exchange), reserved()) == ((), ["READY"], 0)
-
-
-def test_only_what_is_due_is_looked_at_oldest_first(exchange: ExchangeWorld) -> None:
-    exchange.follower("Fay")
-    exchange.follower("Fred")
-    exchange.rates.wait_ms = 500
-    exchange.copy(exchange.row())
-    at = exchange.clock.now()
-    assert due_ready(now=at, limit=9, shard=Shard()) == []
-    due = due_ready(now=at + timedelta(seconds=1), limit=9, shard=Shard())
-    assert [row.pk for row in due] == sorted(row.pk for row in exchange.trades())
-    assert due[0].token_id == TOKEN
