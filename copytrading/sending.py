@@ -288,7 +288,10 @@ class Sender:
             lane.held = _Held(written_ms, refusal)
 
     def _is_fresh(self, reserved: Reserved, *, at: datetime) -> bool:
-        return at <= reserved.decision.signal.traded_at + timedelta(seconds=self._doors.fresh_s)
+        # A sale that waited for its purchase was decided anew when that was over.
+        waited = Reason.WAITED_FOR_BUY in reserved.decision.waited
+        since = reserved.row.decided_at if waited else reserved.decision.signal.traded_at
+        return at <= since + timedelta(seconds=self._doors.fresh_s)
 
     def _slot(self, mode: str) -> AbstractAsyncContextManager[object]:
         return self._slots.get(mode) or nullcontext()
