@@ -188,6 +188,8 @@ class Sender:
     def start(self, reserved: Sequence[Reserved], *, written_ms: float) -> None:
         """Send these orders beside the pipeline; `written_ms` is when their prewrite began."""
         self._doors.gate.forget()
+        # Here the prewrite is committed; its moment goes into the row with the outcome, not by a write of its own.
+        prewritten_at = self._doors.clock.now()
         for each in reserved:
             if each.row.mode == ON_THE_VENUE:
                 self.outgoing.add(each.trade_id, each.row.follower_id)
@@ -201,7 +203,7 @@ class Sender:
                 task = asyncio.create_task(sending, name=f"lane-{each.row.follower_id}")
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
-            lane.orders.append(_Order(each, written_ms))
+            lane.orders.append(_Order(replace(each, prewritten_at=prewritten_at), written_ms))
         self._in_flight += len(reserved)
         IN_FLIGHT_ORDERS.set(self._in_flight)
 
@@ -329,6 +331,7 @@ class Sender:
             actor=Actor.PIPELINE,
             fill=outcome.fill if isinstance(outcome, Filled) else None,
             refusal=refusal,
+            prewritten_at=reserved.prewritten_at,
             submitted_at=submitted_at,
             answered_at=now,
             matched_micros=outcome.matched_micros if isinstance(outcome, Resting) else 0,
@@ -380,4 +383,10 @@ def _intent(reserved: Reserved) -> TradeIntent:
 
 
 def _failed(reserved: Reserved, refusal: Refusal) -> Move:
-    return Move(row=reserved.row, to=Status.FAILED, actor=Actor.PIPELINE, refusal=refusal)
+    return Move(
+        row=reserved.row,
+        to=Status.FAILED,
+        actor=Actor.PIPELINE,
+        refusal=refusal,
+        prewritten_at=reserved.prewritten_at,
+    )

@@ -50,6 +50,7 @@ def test_21_a_pause_between_prewrite_and_send_sends_nothing_and_frees_the_budget
     (trade,) = world.copy(world.row())
     assert not venue.submitted
     assert (trade.status, reasons(trade)) == ("FAILED", [("PAUSED_BEFORE_SEND", None, None)])
+    assert trade.prewritten_at is not None and trade.submitted_at is None
     assert Budget.objects.get(scope="LEADER").spent_micros == 0
     assert CashBalance.objects.get().reserved_micros == 0
 

@@ -66,6 +66,7 @@ class TradeFields(models.Model):
 
     detected_at = models.DateTimeField()
     decided_at = models.DateTimeField()
+    prewritten_at = models.DateTimeField(null=True, help_text="When the row with its order was known to be durable.")
     submitted_at = models.DateTimeField(null=True)
     answered_at = models.DateTimeField(null=True, help_text="When the venue's first answer came.")
     executed_at = models.DateTimeField(null=True)

@@ -21,6 +21,7 @@ class Move:
     actor: Actor
     fill: Fill | None = None
     refusal: Refusal | None = None
+    prewritten_at: datetime | None = None
     submitted_at: datetime | None = None
     answered_at: datetime | None = None
     matched_micros: int = 0

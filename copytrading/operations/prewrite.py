@@ -42,13 +42,17 @@ class Prewrite:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reserved:
-    """A row this call inserted in PENDING with its reservation: ours to send, under this token."""
+    """A row this call inserted in PENDING with its reservation: ours to send, under this token.
+
+    `prewritten_at` is when the row was known to be durable: the sender says it, in the transaction it is not yet so.
+    """
 
     trade_id: int
     lock_token: str
     decision: Decision
     plan: OrderPlan
     row: CopyTrade
+    prewritten_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

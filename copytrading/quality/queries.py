@@ -44,6 +44,7 @@ _COLUMNS = (
     "detected_at",
     "decided_at",
     "order_timestamp_ms",
+    "prewritten_at",
     "submitted_at",
     "answered_at",
     "executed_at",

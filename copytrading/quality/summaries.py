@@ -34,6 +34,7 @@ class Made:
     detected_at: datetime
     decided_at: datetime
     order_timestamp_ms: int | None
+    prewritten_at: datetime | None
     submitted_at: datetime | None
     answered_at: datetime | None
     executed_at: datetime | None
@@ -101,14 +102,18 @@ class Quality:
 
 STAGES: tuple[tuple[str, str], ...] = (
     ("source", "from the leader's trade, whose time has whole seconds, to hearing it"),
-    ("queue", "from hearing it to the facts of the decision"),
-    ("decide", "from the facts to the order: size, rules, book, price; a copy that had to wait waits here"),
-    ("prewrite and send", "from the order through its row and its signature to the bytes' leaving"),
+    ("queue", "from hearing it until the facts of the decision were read; a copy that had to wait waits here"),
+    ("decide", "from the facts to the order's time: size, rules, the venue's balance and book"),
+    ("prewrite", "from the order's time until its row is durable: prices and hashes of its batch, one transaction"),
+    ("send", "from the durable row to the bytes' leaving: its turn, signature, last checks, tries not taken"),
     ("venue", "from the bytes' leaving to the venue's first answer"),
     ("settlement", "from that answer to the confirmed fill"),
     ("seen to filled", "from hearing it to the confirmed fill"),
 )
-"""The stages of a copy, in order, by the moments that its row keeps; the last is all but the source."""
+"""The stages of a copy, in order, by the moments that its row keeps; the last is all but the source.
+
+Rows that are older than their `prewritten_at` tell nothing of prewrite and send.
+"""
 
 _ENDED_ORDERS = (Status.EXECUTED, Status.FAILED)
 _MISSED = (Status.SKIPPED, Status.FAILED)
@@ -209,6 +214,7 @@ def _delays_ms(made: Made) -> Iterable[int | None]:
         made.detected_at,
         made.decided_at,
         ordered_at or None,
+        made.prewritten_at,
         made.submitted_at,
         made.answered_at,
         made.executed_at,

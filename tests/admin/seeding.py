@@ -110,6 +110,7 @@ _TRADE |= {
     "expires_at": f"CASE WHEN {_SENT} THEN s.detected_at + interval '600 seconds' END",
     "lock_token": f"CASE WHEN {_SENT} THEN md5('lock') ELSE '' END",
     "domain": f"CASE WHEN {_SENT} THEN 'CTF_V2' ELSE '' END",
+    "prewritten_at": f"CASE WHEN {_SENT} THEN s.detected_at + interval '27 milliseconds' END",
     "submitted_at": f"CASE WHEN {_SENT} THEN s.detected_at + interval '30 milliseconds' END",
     "executed_at": f"CASE WHEN {_FILLED} THEN s.detected_at + interval '45 milliseconds' * (1 + s.k %% 4) END",
     "fill_size_micros": f"CASE WHEN {_FILLED} THEN 100000000 ELSE 0 END",

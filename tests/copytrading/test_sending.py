@@ -1,13 +1,14 @@
 """Lanes: one order after the other for each follower, all followers side by side, and a bug stops the shard."""
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from copytrading.pipeline import TAKE_MAX, TAKE_MIN, signals_to_take
 from execution.orders import OrderPlan
-from execution.ports import Outcome
+from execution.ports import Outcome, Unknown
 from tests.venues import ScriptedVenue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -74,6 +75,22 @@ def test_a_bug_in_a_send_reaches_the_pipeline_and_what_was_behind_it_is_left_to_
     assert len(venue.submitted) == 1
     assert world.engine.sender.in_flight == 0
     assert {trade.status for trade in world.trades()} == {"PENDING"}
+
+
+@pytest.mark.parametrize(("outcome", "status"), [(None, "EXECUTED"), (Unknown(detail="lost"), "UNKNOWN")])
+def test_the_moment_of_the_durable_row_is_kept_with_what_became_of_the_order(
+    make_world: Any, outcome: Outcome | None, status: str
+) -> None:
+    venue = ScriptedVenue()
+    world = make_world(venue=venue)
+    world.follower()
+    venue.on_submit, venue.answer = lambda _plan: world.clock.advance(1), outcome
+    first, second = world.copy(world.row(tx=1), world.row(tx=2))
+    assert (first.status, second.status) == (status, status)
+    assert first.decided_at <= first.prewritten_at <= first.submitted_at
+    # The turn in the lane is the send's, not the prewrite's.
+    assert first.prewritten_at == second.prewritten_at
+    assert second.submitted_at - second.prewritten_at >= timedelta(seconds=1)
 
 
 async def _work_until_raised(world: Any) -> None:

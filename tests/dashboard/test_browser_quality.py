@@ -37,6 +37,7 @@ def copies(fay_config: CopyConfig) -> CopyConfig:
     moments: dict[str, Any] = {
         "detected_at": now,
         "decided_at": now,
+        "prewritten_at": now + timedelta(milliseconds=3),
         "submitted_at": now + timedelta(milliseconds=8),
         "answered_at": now + timedelta(milliseconds=1_208),
         "executed_at": now + timedelta(seconds=3),
@@ -79,7 +80,8 @@ def test_leader_is_shown_with_prices_points_delays_and_misses(quality: Screen) -
     found = cells(quality, "Lena")
     assert (found["Copies"], found["Bought"], found["Sold"]) == ("2", "0.50 → 0.51", NO_FIGURE)
     assert (found["Slippage"], found["Slippage p90"], found["Fee"]) == ("200 bps", "200 bps", "100 bps")
-    assert (found["Fill ratio"], found["Send"][-1:].isdigit(), found["Venue"]) == ("60 %", True, "1,200")
+    assert (found["Fill ratio"], found["Prewrite"][-1:].isdigit()) == ("60 %", True)
+    assert (found["Send"], found["Venue"]) == ("5", "1,200")
     assert found["Missed"] == "1mostly Below minimum"
     assert "Of 2 copies." in quality.text("quality-foot")
 
@@ -102,9 +104,9 @@ def test_table_is_one_for_screen_readers(quality: Screen) -> None:
     table = quality.find("section.quality table")
     assert table.accessible_name == "Copy quality"
     heads = table.find_elements(By.CSS_SELECTOR, "thead th[scope=col]")
-    assert [each.aria_role for each in heads] == ["columnheader"] * 15
+    assert [each.aria_role for each in heads] == ["columnheader"] * 16
     lines = table.find_elements(By.CSS_SELECTOR, "tbody tr")
-    assert [len(line.find_elements(By.CSS_SELECTOR, "th[scope=row], td")) for line in lines] == [15] * len(lines)
+    assert [len(line.find_elements(By.CSS_SELECTOR, "th[scope=row], td")) for line in lines] == [16] * len(lines)
     labels = [quality.find(f"#{each}").accessible_name for each in ("quality-who", "quality-window")]
     assert labels == ["of", "in"]
 

@@ -42,7 +42,7 @@ def test_line_tells_prices_points_delays_and_misses(fay_config: CopyConfig) -> N
     assert (line.name, line.copies, line.fills, line.missed, line.missed_most) == ("Fay", 2, 1, 1, "Below minimum")
     assert line.buys is not None
     assert (line.buys.leader_micros, line.buys.own_micros, line.sells) == (500_000, 510_000, None)
-    assert (line.slippage_bps, line.fee_bps, line.fill_ratio_bps, line.delays_ms[4]) == (200, 98, 10_000, 12)
+    assert (line.slippage_bps, line.fee_bps, line.fill_ratio_bps, line.delays_ms[5]) == (200, 98, 10_000, 12)
     assert line.url == reverse("admin:copytrading_follower_story", args=[fay_config.follower_id]) + "?window=24h"
 
 

@@ -33,6 +33,7 @@ def made(**changes: Any) -> Made:
         "detected_at": after_ms(2_000),
         "decided_at": after_ms(2_001),
         "order_timestamp_ms": round(WHOLE.replace(tzinfo=UTC).timestamp() * 1_000) + 2_003,
+        "prewritten_at": after_ms(2_006),
         "submitted_at": after_ms(2_010),
         "answered_at": after_ms(2_034),
         "executed_at": after_ms(3_234),
@@ -110,7 +111,8 @@ def test_delays_are_told_stage_by_stage() -> None:
         "source": 2_000,
         "queue": 1,
         "decide": 2,
-        "prewrite and send": 7,
+        "prewrite": 3,
+        "send": 4,
         "venue": 24,
         "settlement": 1_200,
         "seen to filled": 1_234,
@@ -122,9 +124,15 @@ def test_stage_without_both_its_moments_is_left_out() -> None:
     never_sent = made(status="FAILED", fill_size_micros=0, submitted_at=None, answered_at=None, executed_at=None)
     counts = {each.stage: each.count for each in quality_of([lost, never_sent]).delays}
     assert counts == {
-        **dict.fromkeys(("source", "queue", "decide", "prewrite and send"), 1),
+        **dict.fromkeys(("source", "queue", "decide", "prewrite", "send"), 1),
         **dict.fromkeys(("venue", "settlement", "seen to filled"), 0),
     }
+
+
+def test_row_of_before_the_prewrite_was_timed_tells_nothing_of_its_two_stages() -> None:
+    delays = {each.stage: each for each in quality_of([made(), made(prewritten_at=None)]).delays}
+    assert [delays[stage].count for stage in ("decide", "prewrite", "send", "venue")] == [2, 1, 1, 2]
+    assert (delays["prewrite"].median, delays["send"].median) == (3, 4)
 
 
 def test_clock_that_went_back_gives_no_delay_below_zero() -> None:

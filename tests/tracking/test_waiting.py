@@ -70,6 +70,18 @@ def test_what_waited_for_the_limit_is_decided_anew_granted_and_sent(exchange: Ex
     assert (statuses(exchange), reserved()) == (["EXECUTED"], 0)
 
 
+def test_its_waiting_counts_before_the_decision_and_its_row_has_every_moment(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    exchange.rates.wait_ms = 500
+    (row,) = exchange.copy(exchange.row())
+    assert row.prewritten_at is None
+    exchange.rates.wait_ms = 0
+    exchange.look(after=0.6)
+    (row,) = exchange.trades()
+    assert row.prewritten_at is not None and row.submitted_at is not None
+    assert row.detected_at + timedelta(seconds=0.5) <= row.decided_at <= row.prewritten_at <= row.submitted_at
+
+
 def test_what_waits_too_long_for_the_limit_is_skipped_with_that_reason(exchange: ExchangeWorld) -> None:
     exchange.follower()
     exchange.rates.wait_ms = 500

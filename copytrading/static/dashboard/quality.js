@@ -24,9 +24,10 @@ const COLUMNS = [
   ["Source", delay(0)],
   ["Queue", delay(1)],
   ["Decide", delay(2)],
-  ["Send", delay(3)],
-  ["Venue", delay(4)],
-  ["Settlement", delay(5)],
+  ["Prewrite", delay(3)],
+  ["Send", delay(4)],
+  ["Venue", delay(5)],
+  ["Settlement", delay(6)],
   ["Missed", ({ missed }) => number(missed), ({ missed_most: most }) => (most ? `mostly ${most}` : "")],
 ];
 
