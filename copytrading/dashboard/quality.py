@@ -9,7 +9,6 @@ from threading import Lock
 
 from django.urls import reverse
 
-from copytrading.explain.reasons import title
 from copytrading.quality.queries import WINDOWS, Ranked, Table, table
 from copytrading.quality.summaries import Quality
 from ledger.clock import Clock
@@ -30,8 +29,19 @@ class Traded:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Missed:
+    """So many copies that were skipped or failed gave this reason."""
+
+    reason: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One leader or follower; `url` is their own page, empty for everybody. Delays are medians by stage, in ms."""
+    """One leader or follower; `url` is their own page, empty for everybody. Delays are medians by stage, in ms.
+
+    `misses` by reason, the most frequent first: a copy with two reasons counts under both, in `missed` once.
+    """
 
     id: int
     name: str
@@ -46,7 +56,7 @@ class Line:
     fill_ratio_bps: int | None
     delays_ms: tuple[int | None, ...]
     missed: int
-    missed_most: str
+    misses: tuple[Missed, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,5 +135,5 @@ def _line(person_id: int, name: str, url: str, quality: Quality) -> Line:
         fill_ratio_bps=quality.fill_ratio_bps,
         delays_ms=tuple(each.median for each in quality.delays),
         missed=quality.missed_copies,
-        missed_most=title(quality.missed[0][0]) if quality.missed else "",
+        misses=tuple(Missed(reason=reason, count=count) for reason, count in quality.missed),
     )

@@ -159,7 +159,8 @@ def quality_of(copies: Sequence[Made]) -> Quality:
         slippage_bps=_points(sums.slippage_bps, worse, sum(each.leader_cost_micros for each in traded)),
         fee_bps=_points(sums.fee_bps, sums.fee_micros, sum(each.cost_micros for each in traded)),
         delays=tuple(_delay(*stage, found) for stage, found in zip(STAGES, sums.delays_ms, strict=True)),
-        missed=tuple(sums.missed.most_common()),
+        # Of equal ones by name: a page that is read anew keeps its order.
+        missed=tuple(sorted(sums.missed.items(), key=lambda each: (-each[1], each[0]))),
         missed_copies=sums.missed_copies,
     )
 

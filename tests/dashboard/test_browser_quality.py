@@ -33,10 +33,12 @@ ASK_MS = 300
 def copies(fay_config: CopyConfig) -> CopyConfig:
     """One buy of today that was filled, one that was skipped; one of ten days ago."""
     now = database_now()
+    now = now.replace(microsecond=now.microsecond // 1_000 * 1_000)
     trade = trade_in(Status.EXECUTED, config=fay_config)
     moments: dict[str, Any] = {
         "detected_at": now,
         "decided_at": now,
+        "order_timestamp_ms": round(now.timestamp() * 1_000),
         "prewritten_at": now + timedelta(milliseconds=3),
         "submitted_at": now + timedelta(milliseconds=8),
         "answered_at": now + timedelta(milliseconds=1_208),
@@ -80,10 +82,47 @@ def test_leader_is_shown_with_prices_points_delays_and_misses(quality: Screen) -
     found = cells(quality, "Lena")
     assert (found["Copies"], found["Bought"], found["Sold"]) == ("2", "0.50 → 0.51", NO_FIGURE)
     assert (found["Slippage"], found["Slippage p90"], found["Fee"]) == ("200 bps", "200 bps", "100 bps")
-    assert (found["Fill ratio"], found["Prewrite"][-1:].isdigit()) == ("60 %", True)
-    assert (found["Send"], found["Venue"]) == ("5", "1,200")
-    assert found["Missed"] == "1mostly Below minimum"
+    assert found["Fill ratio"] == "60 %"
+    assert [found[stage] for stage in ("Decide", "Prewrite", "Send", "Venue")] == ["0", "3", "5", "1,200"]
+    assert found["Missed"] == "1"
+    assert misses(quality) == ["Below minimum 1"]
     assert "Of 2 copies." in quality.text("quality-foot")
+
+
+MISSES = """
+    const line = document.querySelector("#quality tr[data-misses='0']");
+    return [...line.querySelectorAll("li")].filter((each) => each.checkVisibility()).map((each) => each.textContent);
+"""
+
+
+def many_reasons(config: CopyConfig) -> None:
+    """Skipped copies of today for six reasons, the first of them six times."""
+    names = ("MAX_ODDS", "PRICE_DEVIATION", "NOT_ENOUGH_CASH", "NO_LIQUIDITY", "MARKET_CLOSED", "SIDE_FILTERED")
+    for number in range(1, len(names) + 1):
+        reasons = [{"reason": each} for each in names[:number]]
+        CopyTradeFactory(config=config, decided_at=database_now(), reasons=reasons)
+
+
+def test_misses_are_told_by_reason_the_rest_behind_a_line_that_stays_open(quality: Screen, copies: CopyConfig) -> None:
+    many_reasons(copies)
+    quality.wait(lambda: len(misses(quality)) == 4)
+    assert misses(quality)[:2] == ["Max odds 6", "Price deviation 5"]
+    summary = quality.find("#quality tr[data-misses='0'] summary")
+    assert summary.text == "3 more reasons"
+    summary.click()
+    assert len(misses(quality)) == 7
+    CopyTradeFactory(config=copies, decided_at=database_now(), reasons=[{"reason": "MAX_ODDS"}])
+    quality.wait(lambda: "7" in misses(quality)[0])
+    assert len(misses(quality)) == 7
+    meaning = quality.find("#quality .misses li").get_attribute("title")
+    assert meaning and meaning.endswith(".")
+
+
+def misses(screen: Screen) -> list[str]:
+    """The reasons that can be seen in the line of everybody."""
+    found = screen.driver.execute_script(MISSES)
+    assert isinstance(found, list)
+    return found
 
 
 def test_followers_and_longer_windows_are_chosen(quality: Screen) -> None:
@@ -105,8 +144,10 @@ def test_table_is_one_for_screen_readers(quality: Screen) -> None:
     assert table.accessible_name == "Copy quality"
     heads = table.find_elements(By.CSS_SELECTOR, "thead th[scope=col]")
     assert [each.aria_role for each in heads] == ["columnheader"] * 16
-    lines = table.find_elements(By.CSS_SELECTOR, "tbody tr")
+    lines = table.find_elements(By.CSS_SELECTOR, "tbody tr[data-person]")
     assert [len(line.find_elements(By.CSS_SELECTOR, "th[scope=row], td")) for line in lines] == [16] * len(lines)
+    lists = table.find_elements(By.CSS_SELECTOR, ".why-missed td > ul")
+    assert [each.accessible_name for each in lists] == ["Missed by reason: Everybody", "Missed by reason: Lena"]
     labels = [quality.find(f"#{each}").accessible_name for each in ("quality-who", "quality-window")]
     assert labels == ["of", "in"]
 
@@ -119,8 +160,13 @@ def test_figures_that_cannot_be_read_are_said_to_be_old(quality: Screen) -> None
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_quality_fits_a_phone_and_keeps_its_headings(quality: Screen, tmp_path: Path, scheme: str) -> None:
+def test_quality_fits_a_phone_and_keeps_its_headings(
+    quality: Screen, copies: CopyConfig, tmp_path: Path, scheme: str
+) -> None:
+    many_reasons(copies)
     with quality.phone(scheme=scheme):
+        quality.wait(lambda: len(misses(quality)) == 4)
+        quality.find("#quality summary").click()
         fits = "return [document.documentElement.scrollWidth, innerWidth]"
         assert quality.driver.execute_script(fits) == [390, 390]
         inside = "const all = document.getElementById('quality-scroll'); return all.scrollWidth <= all.clientWidth"

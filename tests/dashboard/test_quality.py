@@ -8,7 +8,7 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from copytrading.dashboard.quality import FRESH_MS, QualityTables
+from copytrading.dashboard.quality import FRESH_MS, Missed, QualityTables
 from copytrading.models import CopyConfig, CopyTrade
 from copytrading.states import Status
 from ledger.sql import database_now
@@ -39,11 +39,31 @@ def test_line_tells_prices_points_delays_and_misses(fay_config: CopyConfig) -> N
     CopyTradeFactory(config=fay_config)
     found = QualityTables(VirtualClock()).table("24h")
     (line,) = found.followers
-    assert (line.name, line.copies, line.fills, line.missed, line.missed_most) == ("Fay", 2, 1, 1, "Below minimum")
+    assert (line.name, line.copies, line.fills, line.missed) == ("Fay", 2, 1, 1)
+    assert line.misses == (Missed(reason="BELOW_MINIMUM", count=1),)
     assert line.buys is not None
     assert (line.buys.leader_micros, line.buys.own_micros, line.sells) == (500_000, 510_000, None)
     assert (line.slippage_bps, line.fee_bps, line.fill_ratio_bps, line.delays_ms[5]) == (200, 98, 10_000, 12)
     assert line.url == reverse("admin:copytrading_follower_story", args=[fay_config.follower_id]) + "?window=24h"
+
+
+@pytest.mark.django_db
+def test_misses_are_told_by_reason_for_everybody_and_each_person(
+    fay_config: CopyConfig, fred_config: CopyConfig
+) -> None:
+    odds, cash = {"reason": "MAX_ODDS"}, {"reason": "NOT_ENOUGH_CASH"}
+    CopyTradeFactory(config=fay_config, reasons=[odds, cash])
+    for _number in range(2):
+        CopyTradeFactory(config=fred_config, reasons=[odds])
+    found = QualityTables(VirtualClock()).table("24h")
+    told = {
+        line.name: (line.missed, [(each.reason, each.count) for each in line.misses])
+        for line in (found.everybody, *found.leaders, *found.followers)
+    }
+    everything = (3, [("MAX_ODDS", 3), ("NOT_ENOUGH_CASH", 1)])
+    assert told["Everybody"] == told["Lena"] == everything
+    assert told["Fay"] == (1, [("MAX_ODDS", 1), ("NOT_ENOUGH_CASH", 1)])
+    assert told["Fred"] == (2, [("MAX_ODDS", 2)])
 
 
 @pytest.mark.django_db
@@ -76,3 +96,4 @@ def test_answer_has_everything_that_the_page_shows(
     told = client.get("/dashboard/quality?window=30d").json()
     assert (told["window"], told["looked_at"], told["cut"], told["everybody"]["copies"]) == ("30d", 1, False, 1)
     assert [each["name"] for each in told["leaders"] + told["followers"]] == ["Lena", "Fay"]
+    assert told["everybody"]["misses"] == [{"reason": "BELOW_MINIMUM", "count": 1}]

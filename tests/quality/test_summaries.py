@@ -151,7 +151,7 @@ def test_misses_are_counted_by_reason_without_notes() -> None:
         made(reasons=[note]),
     ]
     found = quality_of(copies)
-    assert found.missed == (("MAX_ODDS", 2), ("NO_LIQUIDITY", 1), ("NO_FILL", 1))
+    assert found.missed == (("MAX_ODDS", 2), ("NO_FILL", 1), ("NO_LIQUIDITY", 1))
     assert found.missed_copies == 3
 
 

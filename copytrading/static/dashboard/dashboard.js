@@ -50,7 +50,7 @@ const link = new Link({
 
 const story = new StoryDialog((id) => page.tradeUrl.replace(/0$/, id), setting);
 
-const quality = new QualityTable(page.qualityUrl, setting);
+const quality = new QualityTable(page.qualityUrl, setting, explanations);
 
 const perSecond = (status) => (step) => (step.copies[status] ?? 0) / step.seconds;
 const latency = (percent) => (step) => percentile(step.delay, percent);

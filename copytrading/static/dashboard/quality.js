@@ -1,9 +1,10 @@
 // The table of copy quality: read now and then, since it is about hours and days. Rows stay the same nodes while their
 // figures change; a phone shows each column's heading beside its value.
 
-import { at, make, number, text, timeOfDay } from "./draw.js";
+import { at, fill, make, number, readable, text, timeOfDay } from "./draw.js";
 
 const NONE = "–";
+const REASONS_MAX = 4;
 const prices = new Intl.NumberFormat(undefined, { minimumFractionDigits: 2, maximumFractionDigits: 4 });
 const percents = new Intl.NumberFormat(undefined, { maximumFractionDigits: 2 });
 
@@ -28,18 +29,41 @@ const COLUMNS = [
   ["Send", delay(4)],
   ["Venue", delay(5)],
   ["Settlement", delay(6)],
-  ["Missed", ({ missed }) => number(missed), ({ missed_most: most }) => (most ? `mostly ${most}` : "")],
+  ["Missed", ({ missed }) => number(missed)],
 ];
 
-function row({ id, name, url }) {
+// One line of figures, and under it one of why copies were missed.
+function rows({ id, name, url }) {
   const title = make("th", { role: "rowheader", scope: "row" }, url ? make("a", { href: url }, name) : name);
-  const cells = COLUMNS.map(([label]) => make("td", { role: "cell", className: "number", "data-label": label }, make("span"), make("span", { className: "detail" })));
-  return make("tr", { role: "row", "data-person": `${id}` }, title, ...cells);
+  const cells = COLUMNS.map(([label]) => make("td", { role: "cell", className: "number", "data-label": label }, make("span")));
+  const list = (heading) => make("ul", { className: "misses", "aria-label": `${heading}: ${name}` });
+  const rest = make("details", {}, make("summary"), list("More reasons"));
+  const why = make("td", { role: "cell", colspan: `${cells.length + 1}` }, make("span", {}, "Missed for"), list("Missed by reason"), rest);
+  return [
+    make("tr", { role: "row", "data-person": `${id}` }, title, ...cells),
+    make("tr", { role: "row", "data-misses": `${id}`, className: "why-missed" }, why),
+  ];
+}
+
+// The most frequent reasons at once and the others behind a line to open, which stays open while its figures change.
+function drawMisses(line, { misses }, explanations) {
+  const items = misses.map(({ reason, count }) =>
+    make("li", { title: explanations[reason] ?? "" }, make("span", {}, readable(reason)), " ", make("b", {}, number(count))),
+  );
+  // A last one alone is shown as itself.
+  const shown = items.slice(0, items.length === REASONS_MAX + 1 ? REASONS_MAX + 1 : REASONS_MAX);
+  const rest = items.slice(shown.length);
+  const [, most, others] = line.firstChild.children;
+  line.hidden = !shown.length;
+  fill(most, shown);
+  others.hidden = !rest.length;
+  text(others.firstChild, `${number(rest.length)} more reasons`);
+  fill(others.lastChild, rest);
 }
 
 export class QualityTable {
-  constructor(url, setting) {
-    Object.assign(this, { url, setting, told: null, problem: null, asking: null });
+  constructor(url, setting, explanations) {
+    Object.assign(this, { url, setting, explanations, told: null, problem: null, asking: null });
     this.askedAt = -Infinity;
     at("quality-who").addEventListener("change", () => this.draw());
     at("quality-window").addEventListener("change", () => this.ask());
@@ -83,16 +107,13 @@ export class QualityTable {
     const body = at("quality");
     const keys = lines.map(({ id, url }) => `${id} ${url}`).join("\n");
     if (body.dataset.keys !== keys) {
-      body.replaceChildren(...lines.map(row));
+      body.replaceChildren(...lines.flatMap(rows));
       body.dataset.keys = keys;
     }
     lines.forEach((line, index) => {
-      const [, ...cells] = body.rows[index].cells;
-      cells.forEach((cell, column) => {
-        const [, value, detail] = COLUMNS[column];
-        text(cell.firstChild, value(line));
-        text(cell.lastChild, detail ? detail(line) : "");
-      });
+      const [, ...cells] = body.rows[2 * index].cells;
+      cells.forEach((cell, column) => text(cell.firstChild, COLUMNS[column][1](line)));
+      drawMisses(body.rows[2 * index + 1], line, this.explanations);
     });
     const copies = `${number(told.looked_at)} ${told.looked_at === 1 ? "copy" : "copies"}`;
     text("quality-looked", `${told.cut ? `Of the newest ${copies}; there are more` : `Of ${copies}`}. The 20 with the most of them are shown.`);
