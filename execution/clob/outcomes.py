@@ -45,9 +45,12 @@ Reading = Resting | Rejected | Unknown | NotTaken | Killed | KnownAlready
 
 _ACCOUNT, _BALANCE, _CLOSED = RejectReason.ACCOUNT_REFUSED, RejectReason.NOT_ENOUGH_BALANCE, RejectReason.MARKET_CLOSED
 
+DELAYED = "order match delayed due to market conditions"
+"""The order waits for its match and is followed; beside an empty id nothing waits."""
+
 TEXTS: tuple[tuple[str, Reading], ...] = (
     # The order matters: the first text that the answer contains decides.
-    ("order match delayed due to market conditions", Resting(matched=False)),
+    (DELAYED, Resting(matched=False)),
     ("is invalid. duplicated", KnownAlready()),
     ("fok orders are fully filled or killed", Killed(detail="fully filled or killed")),
     *(
@@ -156,22 +159,27 @@ def _accepted(value: object, plan: OrderPlan) -> Reading:
     order_id, text = value.get("orderID") or "", value.get("errorMsg") or ""
     if not isinstance(order_id, str) or not isinstance(text, str):
         return Unknown(detail="It answered 200 with something else than an order.")
+    known = _definite(text)
     if not order_id:
-        return _definite(text) or _unnamed(value, text)
+        return _unnamed(value, text) if known is None or isinstance(known, Resting) else known
     if order_id.lower() != plan.order_hash:
         return Unknown(detail="It answered with another order's hash.")
-    if text:
-        known = _definite(text)
-        return known if isinstance(known, Resting) else Unknown(detail=f"Order and error at once: {shown(text)}")
+    if text and not isinstance(known, Resting):
+        return Unknown(detail=f"Order and error at once: {shown(text)}")
     if value.get("success") is not True:
         return Unknown(detail="It names the order and no success.")
-    return _standing(value, plan)
+    return known or _standing(value, plan)
 
 
 def _unnamed(value: Mapping[object, object], text: str) -> Reading:
-    """A refused order of a batch says success and leaves its name empty (polymarket.md 3.3); others have the field."""
+    """A refused order of a batch says success and leaves its name empty (polymarket.md 3.3); others have the field.
+
+    A text of delay does not make it an order: there is nothing to follow. Without success it may yet be one.
+    """
     if "orderID" not in value:
         return Unknown(detail="It answered 200 without the field that names the order.")
+    if value.get("success") is not True and DELAYED in text.lower():
+        return Unknown(detail=f"It is delayed, without success or name: {shown(text)}")
     return Rejected(reason=RejectReason.REJECTED, detail=shown(text) or "No order was made.")
 
 

@@ -8,7 +8,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from execution.clob.outcomes import Killed, KnownAlready, Reading, pause_s, read_order_answer, shown
+from execution.clob.outcomes import (
+    AMBIGUOUS_TEXTS,
+    DELAYED,
+    NOT_TAKEN_TEXTS,
+    TEXTS,
+    Killed,
+    KnownAlready,
+    Reading,
+    pause_s,
+    read_order_answer,
+    shown,
+)
 from execution.orders import OrderPlan, OrderType
 from execution.ports import HoldUp, NotTaken, Rejected, RejectReason, Resting, Unknown
 from ledger.units import ONE, Micros, Side
@@ -120,7 +131,7 @@ def test_the_table_of_recorded_errors_is_whole(shared_data: Path) -> None:
         ("the order owner has to be the owner of the API KEY", ACCOUNT),
         ("'0xabc' address banned", ACCOUNT),
         ("'0xabc' address in closed only mode", ACCOUNT),
-        ("order match delayed due to market conditions", Resting),
+        (DELAYED, Resting),
         ("a sentence that nobody has seen", Unknown),
         ("", Unknown),
     ],
@@ -139,7 +150,7 @@ def test_a_refusal_is_known_by_its_text_in_any_shape(text: str, expected: Any, s
         ({"status": "live"}, Resting(matched=False)),
         ({"status": "delayed", "takingAmount": "", "makingAmount": ""}, Resting(matched=False)),
         ({"status": "unmatched"}, Killed(detail="unmatched")),
-        ({"errorMsg": "order match delayed due to market conditions"}, Resting(matched=False)),
+        ({"errorMsg": DELAYED}, Resting(matched=False)),
     ],
 )
 def test_an_accepted_order_says_how_far_it_got(changes: dict[str, Any], expected: Reading) -> None:
@@ -167,10 +178,17 @@ def test_a_resting_order_that_matched_may_rest_on() -> None:
         ({"orderID": "", "errorMsg": "not enough balance / allowance: 5"}, BALANCE),
         ({"orderID": "", "errorMsg": "a sentence that nobody has seen"}, RejectReason.REJECTED),
         ({"orderID": "", "success": False, "errorMsg": "order_version_mismatch"}, RejectReason.WRONG_VERSION),
+        ({"orderID": "", "errorMsg": DELAYED}, RejectReason.REJECTED),
+        ({"orderID": None, "errorMsg": f"{DELAYED}.", "status": "delayed"}, RejectReason.REJECTED),
     ],
 )
 def test_success_without_an_order_is_a_rejection(changes: dict[str, Any], reason: RejectReason) -> None:
     assert meaning(read(200, accepted(**changes))) == reason
+
+
+@pytest.mark.parametrize("changes", [{"orderID": ""}, {"orderID": "", "status": "delayed"}, {}])
+def test_a_delay_without_success_is_asked_about(changes: dict[str, Any]) -> None:
+    assert isinstance(read(200, accepted(success=False, errorMsg=DELAYED, **changes)), Unknown)
 
 
 @pytest.mark.parametrize("answer", [{"success": True}, {"success": True, "orderId": "0x1", "status": "matched"}])
@@ -264,12 +282,21 @@ def test_no_bytes_bring_it_down_or_are_accepted(status: int, body: bytes) -> Non
     assert not isinstance(read(status, body), Resting | KnownAlready)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(accepted())), st.none() | st.booleans() | st.integers() | st.text()))
-def test_only_the_order_itself_is_ever_accepted(changes: dict[str, Any]) -> None:
-    answer = accepted(**changes)
-    if isinstance(read(200, answer), Resting):
-        assert str(answer["orderID"]).lower() == plan().order_hash
-        assert answer["success"] is True
+KNOWN_TEXTS = (*(text for text, _meaning in TEXTS), *AMBIGUOUS_TEXTS, *NOT_TAKEN_TEXTS)
+ANYTHING = st.none() | st.booleans() | st.integers() | st.text()
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(accepted())), ANYTHING),
+    st.fixed_dictionaries({}, optional={"orderID": st.sampled_from(("", None)), "success": st.booleans()}),
+)
+def test_only_the_order_itself_is_ever_accepted(changes: dict[str, Any], named: dict[str, Any]) -> None:
+    answer = accepted(**{**changes, **named})
+    # Each known text beside it too: a text found by chance among all would be one in a thousand.
+    for each in (answer, *({**answer, "errorMsg": text} for text in KNOWN_TEXTS)):
+        if isinstance(read(200, each), Resting):
+            assert str(each["orderID"]).lower() == plan().order_hash
+            assert each["success"] is True
 
 
 def test_nothing_long_enough_to_be_a_secret_is_kept_of_a_foreign_sentence() -> None:
