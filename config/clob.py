@@ -65,9 +65,3 @@ CLOB_LEDGER_COUNT: int = declare.number(
 CLOB_BALANCES_COUNT: int = declare.number(
     "CLOB_BALANCES_COUNT", default=200, unit="requests in 10 s", meaning="The same for balances and allowances."
 )
-CLOB_BALANCE_TTL_MS: int = declare.number(
-    "CLOB_BALANCE_TTL_MS",
-    default=2_000,
-    unit="milliseconds",
-    meaning="A balance is believed for so long, but never before a SELL: that asks anew.",
-)

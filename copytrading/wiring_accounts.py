@@ -65,7 +65,7 @@ def build_accounts(doors: AccountDoors, http: Http, *, client: ClobClient, signe
     """The accounts over these clients. Raises ImproperlyConfigured."""
     database, clock, vault, exchanges = doors.database, doors.clock, build_vault(), exchange_addresses()
     book = AccountBook(BookDoors(database=database, vault=vault, client=client, signer=signer))
-    balances = Balances(client, clock, ttl_ms=settings.CLOB_BALANCE_TTL_MS)
+    balances = Balances(client)
     funds = AccountFunds(
         FundsDoors(database=database, clock=clock, balances=balances, book=book, exchanges=exchanges),
         FundsTerms(ttl_ms=settings.TRADING_MONEY_TTL_MS, buy_wait_ms=settings.TRADING_MONEY_WAIT_MS),

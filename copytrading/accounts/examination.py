@@ -179,7 +179,7 @@ class Examiner:
     async def _collateral(self, access: Access) -> Balance | int | None:
         """The money, the status of a refusal, or None where the venue does not answer."""
         try:
-            return await self._doors.balances.collateral(access, fresh=True)
+            return await self._doors.balances.collateral(access)
         except HostRefused as refused:
             return refused.status
         except HostDown as error:

@@ -178,7 +178,7 @@ class AccountFunds:
         if access is None:
             return
         try:
-            balance = await self._doors.balances.collateral(access, fresh=True)
+            balance = await self._doors.balances.collateral(access)
         except (HostDown, HostRefused) as error:
             log.warning("A balance could not be read.", action="balance", follower=follower_id, why=str(error))
             return
@@ -202,7 +202,7 @@ class AccountFunds:
         access = await self._doors.book.of(holding.account.follower_id)
         if access is None:
             return None
-        reading = self._doors.balances.shares(access, holding.token_id, version=holding.version, fresh=True)
+        reading = self._doors.balances.shares(access, holding.token_id, version=holding.version)
         try:
             async with asyncio.timeout(SELL_WAIT_MS / 1_000):
                 return (await reading).micros

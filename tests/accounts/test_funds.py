@@ -69,7 +69,7 @@ async def scene(*, buy_wait_ms: int = 5_000) -> AsyncIterator[Scene]:
     follower = outside_loop(FollowerFactory)
     book.known = {follower.pk: access()}
     async with double.serving(clock) as client:
-        balances = Balances(client, clock, ttl_ms=TTL_MS)
+        balances = Balances(client)
         doors = FundsDoors(
             database=InlineDatabase(),
             clock=clock,

@@ -1,4 +1,4 @@
-"""A balance is asked for once however many want it, and a fresh one is newer than the question."""
+"""A balance is asked for once however many want it at a time, and is newer than the question."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,20 +26,28 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene(*, ttl_ms: int = 2_000) -> AsyncIterator[Scene]:
+async def scene() -> AsyncIterator[Scene]:
     clock, double = VirtualClock(), ClobDouble()
     double.reply(PATH, (200, {"balance": "5200000", "allowances": {EXCHANGE: str(2**256 - 1)}}))
     async with double.serving(clock) as client:
-        yield Scene(clock, double, Balances(client, clock, ttl_ms=ttl_ms))
+        yield Scene(clock, double, Balances(client))
 
 
-async def test_a_hundred_askers_are_one_question() -> None:
+async def test_a_hundred_askers_are_two_questions() -> None:
+    """The first one's, and one for all who came after that was asked."""
     async with scene() as on:
         found = await asyncio.gather(*(on.balances.collateral(access()) for _ in range(100)))
     assert {each.micros for each in found} == {5_200_000}
     assert found[0].allowances == {EXCHANGE.lower(): MAX_MICROS}
-    (asked,) = on.double.to(PATH)
-    assert asked.query == {"asset_type": "COLLATERAL", "signature_type": "0"}
+    asked = [each.query for each in on.double.to(PATH)]
+    assert asked == [{"asset_type": "COLLATERAL", "signature_type": "0"}] * 2
+
+
+async def test_nothing_is_remembered() -> None:
+    async with scene() as on:
+        for questions in (1, 2):
+            await on.balances.collateral(access())
+            assert len(on.double.to(PATH)) == questions
 
 
 @pytest.mark.parametrize(("version", "kind"), [("v1", "CONDITIONAL"), ("v2", "CONDITIONAL-V2")])
@@ -47,14 +55,6 @@ async def test_shares_are_asked_where_the_version_keeps_them(version: str, kind:
     async with scene() as on:
         await on.balances.shares(access(signature_type=3, wallet=WALLET), 5, version=version)
     assert on.double.to(PATH)[0].query == {"asset_type": kind, "token_id": "5", "signature_type": "3"}
-
-
-async def test_a_balance_is_believed_for_its_time_only() -> None:
-    async with scene() as on:
-        for seconds, questions in ((0, 1), (1.9, 1), (0.2, 2)):
-            on.clock.advance(seconds)
-            await on.balances.collateral(access())
-            assert len(on.double.to(PATH)) == questions
 
 
 async def test_wallets_and_tokens_are_kept_apart() -> None:
@@ -66,58 +66,37 @@ async def test_wallets_and_tokens_are_kept_apart() -> None:
     assert len(on.double.to(PATH)) == 4
 
 
-async def test_a_fresh_balance_waits_out_an_older_question_and_asks_again_once() -> None:
+async def test_a_balance_waits_out_an_older_question_and_asks_again_once() -> None:
     async with scene() as on:
         on.double.silent.add(PATH)
         older = asyncio.create_task(on.balances.shares(access(), 5, version="v1"))
         await on.double.arrived.wait()
-        fresh = [asyncio.create_task(on.balances.shares(access(), 5, version="v1", fresh=True)) for _ in range(10)]
+        later = [asyncio.create_task(on.balances.shares(access(), 5, version="v1")) for _ in range(10)]
         await asyncio.sleep(0)
         on.double.answering.set()
-        await asyncio.gather(older, *fresh)
-        assert len(on.double.to(PATH)) == 2
-
-
-async def test_what_was_forgotten_while_it_was_asked_is_not_remembered() -> None:
-    async with scene() as on:
-        on.double.silent.add(PATH)
-        older = asyncio.create_task(on.balances.collateral(access()))
-        await on.double.arrived.wait()
-        on.balances.forget(access().wallet.upper().replace("0X", "0x"))
-        on.double.answering.set()
-        await older
-        await on.balances.collateral(access())
+        await asyncio.gather(older, *later)
         assert len(on.double.to(PATH)) == 2
 
 
 async def test_one_who_gives_up_takes_the_answer_from_nobody() -> None:
     async with scene() as on:
         on.double.silent.add(PATH)
-        first, second = (asyncio.create_task(on.balances.collateral(access())) for _ in range(2))
+        before, first, second = (asyncio.create_task(on.balances.collateral(access())) for _ in range(3))
         await on.double.arrived.wait()
-        first.cancel()
+        for each in (before, first):
+            each.cancel()
         on.double.answering.set()
         assert (await second).micros == 5_200_000
-        assert len(on.double.to(PATH)) == 1
+        assert len(on.double.to(PATH)) == 2
 
 
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", {"balance": "-1"}, {"balance": "1.5"}, {}, {"balance": "5", "allowances": [1]}]
 )
-async def test_a_balance_that_cannot_be_read_is_unknown_and_not_remembered(body: object) -> None:
+async def test_a_balance_that_cannot_be_read_is_unknown(body: object) -> None:
     async with scene() as on:
         on.double.reply(PATH, (200, body), (200, {"balance": "7"}))
         with pytest.raises(HostDown):
             await on.balances.collateral(access())
         on.clock.advance(60)
         assert (await on.balances.collateral(access())).micros == 7
-
-
-async def test_trouble_forgets_what_was_known() -> None:
-    async with scene() as on:
-        await on.balances.collateral(access())
-        on.double.reply(PATH, (500, {}))
-        with pytest.raises(HostDown):
-            await on.balances.collateral(access(), fresh=True)
-        with pytest.raises(HostDown):
-            await on.balances.collateral(access())

@@ -273,9 +273,9 @@ async def test_balances_are_those_of_the_wallet() -> None:
         order = fay.plan()
         await fay.submit(order)
         await fay.box.exchange.settled()
-        balances = Balances(fay.client, SystemClock(), ttl_ms=1_000)
+        balances = Balances(fay.client)
         cash = await balances.collateral(fay.access)
-        shares = await balances.shares(fay.access, order.token_id, version=fay.box.markets[0].version, fresh=True)
+        shares = await balances.shares(fay.access, order.token_id, version=fay.box.markets[0].version)
         assert cash.micros == fay.box.exchange.cash(KEY)
         assert (shares.micros, min(cash.allowances.values()) > 0) == (10 * ONE, True)
 
