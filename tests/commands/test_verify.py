@@ -110,6 +110,11 @@ def test_people_read_a_line_for_each_step_and_their_own_rows_stay_as_they_are(ve
     assert left_behind() == []
 
 
+def test_the_manual_names_every_check() -> None:
+    manual = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert [name for name in CHECKS if f"`{name}`" not in manual] == []
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_real_trading_is_refused_with_a_sentence(verify: Verify, check: str) -> None:
     done = verify(check, "--json", ENABLE_REAL_TRADING="true", SLIPSTREAM_KEK=kek_text("k1"))

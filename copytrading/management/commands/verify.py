@@ -1,4 +1,4 @@
-"""`manage.py verify prewrite | guardrail-events`: PASS or FAIL by step, on the database given; nothing stays."""
+"""`manage.py verify CHECK`: one of `CHECKS`, PASS or FAIL by step, on the database given; nothing stays."""
 
 import signal
 from argparse import ArgumentParser
@@ -21,13 +21,13 @@ INTERRUPTED = 130
 
 
 class Command(BaseCommand):
-    """Proves the promises of the prewrite and of the guardrails' events."""
+    """Proves a promise of this installation; each check is one, and `--help` lists them."""
 
     help = "Verify, in a schema and key prefix of its own, what this installation promises. Leaves nothing behind."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""
-        parser.add_argument("check", choices=list(CHECKS))
+        parser.add_argument("check", choices=list(CHECKS), help="the promise to prove; docs/operations.md says more")
         parser.add_argument("--json", action="store_true", help="print one JSON line and nothing else")
         parser.add_argument(
             "--read-only",
