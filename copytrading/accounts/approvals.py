@@ -90,7 +90,7 @@ class ShareApprovals:
     async def _ask(self, access: Access, domain: ExchangeDomain, token: ShareToken) -> None:
         asked_ms = self._doors.clock.monotonic_ms()
         try:
-            balance = await self._doors.balances.shares(access, token.token_id, version=token.version, fresh=True)
+            balance = await self._doors.balances.shares(access, token.token_id, version=token.version)
         except (HostDown, HostRefused) as error:
             # What it said before stands until it says something else.
             log.info("An approval could not be read.", action="account", wallet=access.wallet, why=str(error))

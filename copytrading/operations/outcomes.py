@@ -129,6 +129,7 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
     row, fill = move.row, move.fill
     final = move.to not in OPEN
     watched = move.to is Status.FAILED or move.watched
+    again_at = None if final else move.next_retry_at
     reasons = [*row.reasons, *([move.refusal.as_json()] if move.refusal else [])]
     kept = cost_up(fill.size_micros, row.limit_micros) if fill else 0
     buy = Side(row.side) is Side.BUY
@@ -139,7 +140,7 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
         row.lease_term,
         move.to.value,
         reasons,
-        now + _FIRST_WATCH if watched else move.next_retry_at,
+        now + _FIRST_WATCH if watched else again_at,
         now + WATCH_FOR if watched else None,
         0 if final else row.reserved_micros,
         (kept if buy else 0) if final else row.budget_micros,

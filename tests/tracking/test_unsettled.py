@@ -1,6 +1,7 @@
 """Matches that never become final: what is confirmed is booked after a bound, the rest is adopted when it comes."""
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import transaction
 
 from copytrading.models import CopyConfig, CopyTrade, Leader
 from copytrading.operations.fills import OrderNews, note_fills
+from copytrading.queries import Due, Shard, to_rescue
 from execution.models import Position
 from execution.ports import NotFound, VenueTrade
 from guardrails.models import Budget, GuardrailEvent
@@ -153,3 +155,16 @@ def test_nothing_confirmed_stays_matched_for_ever(exchange: ExchangeWorld) -> No
     for _hour in range(30):
         row = asked(exchange, after=3_600)
     assert (row.status, reserved() > 0) == ("MATCHED", True)
+
+
+@pytest.mark.parametrize("mode", ["PAPER", "EXCHANGE"])
+def test_a_copy_that_was_filled_whole_is_asked_about_no_more(exchange: ExchangeWorld, mode: str) -> None:
+    fay = exchange.follower()
+    type(fay).objects.update(mode=mode)
+    (row,) = exchange.copy(exchange.row())
+    if mode == "EXCHANGE":
+        exchange.confirm(row)
+    row.refresh_from_db()
+    assert (row.status, row.next_retry_at, row.watch_until) == ("EXECUTED", None, None)
+    then, modes = exchange.clock.now() + timedelta(hours=1), frozenset({"PAPER", "EXCHANGE"})
+    assert to_rescue(Due(open_since=then, now=then, limit=9, shard=Shard(), modes=modes)) == []
