@@ -78,6 +78,16 @@ async def test_a_revoked_session_stops_with_its_incident(stage: AccountStage) ->
     assert await stage.database.run(_incidents) == ["SESSION_REVOKED"]
 
 
+async def test_a_session_whose_time_is_over_stops_with_its_incident(stage: AccountStage) -> None:
+    await stage.database.run(_expire_sessions)
+    await stage.restart()
+    await stage.database.run(_look_again)
+    await stage.accounts.keeper.run_once()
+    assert await stage.states() == {"Fay": "ACTIVE", "Sam": "STOPPED"}
+    assert (await stage.row("Sam")).stopped_why == "Its session key has expired."
+    assert await stage.database.run(_incidents) == ["SESSION_REVOKED"]
+
+
 async def test_credentials_that_the_venue_forgot_are_got_again_once(stage: AccountStage) -> None:
     fay, asked = stage.traders["Fay"], stage.box.exchange.requests
     for known in stage.box.exchange.keys.of(fay.signer):
@@ -197,6 +207,11 @@ def _book_for_another(follower_id: int, other_id: int) -> None:
     )
     newest = last.order_by("-pk").values_list("pk", flat=True).first() or 0
     write_entries([(deposit(other_id, 1, f"venue-cash:{follower_id}:{newest}"), None)])
+
+
+def _expire_sessions() -> None:
+    sessions = TradingAccount.objects.filter(session_valid_until__isnull=False)
+    assert sessions.update(session_valid_until=SystemClock().now()) == 1
 
 
 def _look_again() -> None:
