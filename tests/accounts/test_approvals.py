@@ -16,6 +16,7 @@ from execution.orders import ExchangeDomain
 from tests.doors import BEGINNING, InlineDatabase, VirtualClock, outside_loop
 from tests.execution.clob.clob_double import ClobDouble
 from tests.execution.clob.orders import access
+from tests.world import SAID
 
 pytestmark = pytest.mark.django_db
 
@@ -66,7 +67,7 @@ async def scene(*, known: bool = True) -> AsyncIterator[Scene]:
         doors = ApprovalDoors(
             database=InlineDatabase(),
             clock=clock,
-            balances=Balances(client, clock, ttl_ms=2_000),
+            balances=Balances(client),
             exchanges=ADDRESSES,
             listed=listed,
         )
@@ -75,7 +76,7 @@ async def scene(*, known: bool = True) -> AsyncIterator[Scene]:
 
 
 def _markets() -> list[Market]:
-    kinds: list[dict[str, Any]] = [{}, {"neg_risk": True}, {"version": "v2"}]
+    kinds: list[dict[str, Any]] = [SAID, {**SAID, "neg_risk": True}, {**SAID, "version": "v2"}]
     rows = [
         Market(condition_id=f"0x{n}", first_token_id=n, second_token_id=n + 50, loaded_at=BEGINNING, **kind)
         for n, kind in enumerate(kinds, 11)

@@ -336,8 +336,8 @@ class Away(InlineDatabase):
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize(("times", "written"), [(2, 1_000), (3, 10_000)])
-async def test_news_wait_a_little_for_the_database(times: int, written: int) -> None:
+@pytest.mark.parametrize(("times", "written"), [(2, 1_000), (3, None)])
+async def test_news_wait_a_little_for_the_database(times: int, written: int | None) -> None:
     row, recorder = outside_loop(market), Recorder(Away(times))
     await recorder.news.tick_changed(CONDITION, UP, tick_micros=1_000)
     outside_loop(row.refresh_from_db)

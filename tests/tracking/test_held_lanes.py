@@ -23,7 +23,7 @@ from ledger.system import SeededRandomness
 from ledger.units import ONE, Micros
 from tests.doors import BEGINNING
 from tests.tracking.exchange import ExchangeWorld, statuses
-from tests.world import notes, reasons
+from tests.world import SAID, notes, reasons
 
 pytestmark = pytest.mark.django_db
 
@@ -57,7 +57,7 @@ class LimitedWorld(ExchangeWorld):
 
 def other_market(world: ExchangeWorld) -> dict[str, str]:
     """A second market, as rows of actions name it."""
-    Market.objects.create(condition_id=ELSEWHERE, first_token_id=ITS_TOKEN, second_token_id=ITS_TOKEN + 1)
+    Market.objects.create(condition_id=ELSEWHERE, first_token_id=ITS_TOKEN, second_token_id=ITS_TOKEN + 1, **SAID)
     level = (Level(Micros(500_000), Micros(10**6 * ONE)),)
     world.books.put(Book(token_id=ITS_TOKEN, bids=level, asks=level, version="b"))
     return {"asset": str(ITS_TOKEN), "conditionId": ELSEWHERE}
