@@ -28,8 +28,9 @@ from tests.factories import CopyTradeFactory, columns_of
 
 SECONDS_MAX = 200
 
-KILLED_PROCESSES = {"dual-supervisor", "cursor-recovery"}
-"""Real processes that are killed amid a stream: minutes, and bounds that a loaded machine passes."""
+ON_THE_SANDBOX = {"dual-supervisor", "cursor-recovery", "quote-cache", "price-fallback"}
+"""Real processes that are killed amid a stream, books by the real clock: minutes, and bounds that a loaded machine
+passes."""
 
 # What an operator may have set; none of it may change what a check finds.
 HOSTILE = {
@@ -86,7 +87,7 @@ def promises(check: str) -> list[str]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "check", [pytest.param(name, marks=[pytest.mark.slow] if name in KILLED_PROCESSES else []) for name in CHECKS]
+    "check", [pytest.param(name, marks=[pytest.mark.slow] if name in ON_THE_SANDBOX else []) for name in CHECKS]
 )
 def test_every_step_passes_whatever_the_operator_has_set(verify: Verify, check: str) -> None:
     done = verify(check, "--json", **HOSTILE)
