@@ -22,8 +22,7 @@ from ledger.shared_run import SharedRun
 
 REMEMBERED_MS = 180_000
 """A leave that was given is believed for so long, and so is that the venue does not say; one that is missing is asked
-about at every look. That is a question a
-minute for each account."""
+about at every look. That is a question a minute for each account."""
 
 TOKENS_MS = 300_000
 """The tokens that are asked about are chosen anew after this: their markets end."""

@@ -25,8 +25,7 @@ from ledger.db import Database
 
 EVERY_S = 1.0
 LOOK_AGAIN = timedelta(seconds=60)
-"""An account is examined once a minute, by whichever process is first: about seven questions to the
-venue."""
+"""An account is examined once a minute, by whichever process is first: about seven questions to the venue."""
 
 READ_ROWS_MS = 5_000
 """A new, changed, stopped or restarted account is noticed within this."""
