@@ -28,6 +28,7 @@ from copytrading.verification.real_orders import (
     session_key_steps,
 )
 from copytrading.verification.recovery import recovery_steps
+from copytrading.verification.rescued import rescued_steps
 from copytrading.verification.sharing import FAN_OUT, POOL, ownership_steps, pool_steps
 from copytrading.verification.steps import Result, Step, run_steps
 from copytrading.verification.stores import EXITS_BPS, QUEUE_MAX, backpressure_steps, dedup_steps
@@ -108,7 +109,7 @@ CHECKS: Mapping[str, Check] = {
     "market-events": Check(steps=lambda _bench: market_event_steps(in_force), settings=SETTINGS),
     "quote-cache": Check(steps=lambda _bench: quote_cache_steps(in_force), settings=SETTINGS),
     "price-fallback": Check(steps=lambda _bench: price_fallback_steps(in_force), settings=SETTINGS),
-    "lock-claims": Check(steps=claim_steps, settings=SETTINGS),
+    "lock-claims": Check(steps=lambda bench: (*rescued_steps(in_force), *claim_steps(bench)), settings=SETTINGS),
     "unknown-outcomes": Check(steps=lambda _bench: unknown_steps(in_force), settings=SETTINGS),
     "execution-paths": Check(steps=lambda _bench: execution_path_steps(in_force), settings=SETTINGS),
     "parallel-orders": Check(steps=lambda _bench: parallel_order_steps(in_force), settings=SETTINGS),

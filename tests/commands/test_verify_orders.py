@@ -41,7 +41,7 @@ clob.read_order_answer = hopeful
 @pytest.mark.parametrize(
     ("check", "sabotage", "failing"),
     [
-        pytest.param("lock-claims", LOCKS_WITHOUT_TOKENS, {0, 1, 2, 3}, id="no tokens"),
+        pytest.param("lock-claims", LOCKS_WITHOUT_TOKENS, {0, 1, 2, 3, 4}, id="no tokens"),
         pytest.param("unknown-outcomes", BUDGETS_KEPT, {3}, id="budgets kept"),
         pytest.param("unknown-outcomes", SENT_AGAIN_AFTER_ANY_ERROR, {0, 1, 2, 3}, id="sent again"),
     ],
