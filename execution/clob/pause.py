@@ -41,6 +41,11 @@ class VenuePause:
         self._until_ms = max(self._until_ms, now_ms + max(seconds, least_s) * 1_000)
         self._trying_until_ms = 0.0
 
+    def follow(self, seconds: float) -> None:
+        """Another process was told so: post nothing for so long, which is no refusal; then one order tries first."""
+        self._until_ms = max(self._until_ms, self._clock.monotonic_ms() + seconds * 1_000)
+        self._refusals = max(self._refusals, 1)
+
     def end(self) -> None:
         """It looks at orders again."""
         self._refusals = 0

@@ -55,6 +55,9 @@ SHORT_WINDOW_MS, LONG_WINDOW_MS = 1_000, 60_000
 STORE_REST_S = 5.0
 """A store that was down is asked again after this; until then each shard keeps to its share."""
 
+HELD = "orders:held"
+"""Counts in the shared store while the venue takes orders of nobody."""
+
 RESET_MAX_S = 60.0
 """A signer's bucket is full again long before; a longer pause in a header is no pause of it."""
 
@@ -77,6 +80,7 @@ class RateSettings:
 class OrderRates:
     """The limits of one process; with `counters` all shards of an address share them, those of a signer included.
 
+    They share pauses of the venue too: what was granted before, for a second at most, may still be posted elsewhere.
     Without counters, or while they are down, each shard keeps to its part of what the address may post.
     """
 
@@ -91,6 +95,7 @@ class OrderRates:
         self._grant, self._granted, self._granted_until_ms = 1, 0, 0.0
         self._store_again_ms = self._full_until_ms = 0.0
         self._asking = SharedRun(self._refill, name="order-grants")
+        self._telling = SharedRun(self._tell_held, name="order-pause")
 
     def peek_ms(self, signer: str, tier: str = USUAL_TIER, *, ahead: int = 0, ahead_of_all: int = 0) -> float:
         """For how long an order of this signer would have to wait, as far as this process knows; takes nothing.
@@ -130,6 +135,8 @@ class OrderRates:
     def hold(self, seconds: float, why: HoldUp = HoldUp.UNAVAILABLE) -> None:
         """Post nothing at all for so long: the venue restarts, or asked to be left alone. Then one tries first."""
         self._pause.begin(seconds, why)
+        if self._settings.shards > 1 and self._store_up:
+            self._telling.begin()
 
     def answered(self, *, heard: bool = True) -> None:
         """The venue looked at an order, so it takes them again; without `heard` nobody knows."""
@@ -224,6 +231,14 @@ class OrderRates:
             return
         self._granted, self._granted_until_ms = granted, now_ms + SHORT_WINDOW_MS
 
+    async def _tell_held(self) -> None:
+        """Have the other shards know of a pause for as long as it lasts; one that is told already ends no later."""
+        assert self._counters is not None
+        try:
+            await self._counters.add(HELD, 1, max(1, int(self._pause.wait_ms())))
+        except StoreDown:
+            log.warning("The store is down; other shards are not told of the pause.", action="limit", host="clob")
+
     def _next_window_ms(self) -> float:
         return SHORT_WINDOW_MS * (1 + self._randomness.fraction()) / 2
 
@@ -246,6 +261,9 @@ class OrderRates:
 
     async def _ask_store(self, grant: int) -> int:
         assert self._counters is not None
+        if self._settings.shards > 1 and await self._counters.read(HELD):
+            self._pause.follow(SHORT_WINDOW_MS / 1_000)
+            return 0
         granted = grant
         for name, limit, window_ms, venue_s in (
             ("short", self._settings.short, SHORT_WINDOW_MS, SHORT_S),

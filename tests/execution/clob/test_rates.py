@@ -148,6 +148,32 @@ async def test_a_held_venue_takes_nothing_of_anybody_until_the_time_is_over() ->
     assert (own.held, await own.wait_ms(FAY)) == (False, 0)
 
 
+async def test_shards_that_share_a_store_share_a_pause_of_the_venue() -> None:
+    clock = VirtualClock()
+    counters = CountedCounters(clock)
+    told, other = (rates(clock, counters=counters, shards=2) for _ in range(2))
+    assert await other.wait_ms(FRED) == 0
+    told.hold(7)
+    await asyncio.sleep(0)
+    clock.advance(1)  # what was granted before is used up or over
+    assert await other.wait_ms(FRED) > 0
+    assert (other.held, other.why) == (True, HoldUp.UNAVAILABLE)
+    await clock.sleep(7)
+    assert (told.held, other.held) == (False, False)
+    assert await other.wait_ms(FRED) == 0
+    assert await other.wait_ms(FAY) > 0  # one tries first here too
+
+
+async def test_a_pause_that_cannot_be_told_holds_here() -> None:
+    clock = VirtualClock()
+    counters = CountedCounters(clock)
+    counters.down = True
+    own = rates(clock, counters=counters, shards=2)
+    own.hold(7)
+    await asyncio.sleep(0)
+    assert await own.wait_ms(FAY) == 7_000
+
+
 async def test_a_held_signer_waits_alone() -> None:
     clock = VirtualClock()
     own = rates(clock)
