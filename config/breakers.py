@@ -48,6 +48,22 @@ BREAKER_PRICE_APART_BPS: int = declare.number(
     "order that found nobody the book's best price counts. Wider than any slippage that is usual. 0: prices are not "
     "counted.",
 )
+BREAKER_LOSSES_COUNT: int = declare.number(
+    "BREAKER_LOSSES_COUNT",
+    default=0,
+    unit="sells",
+    meaning="Nothing at all is bought after so many sells in a row, of all accounts, realised a loss. Real money alone "
+    "counts; where only paper is traded, paper does. All followers of a leader lose with its one sell: set more than "
+    "follow anybody. 0: no such breaker, because that number is known to you alone.",
+)
+BREAKER_DRAWDOWN_USD: int = declare.number(
+    "BREAKER_DRAWDOWN_USD",
+    default=0,
+    unit="dollars",
+    meaning="Nothing at all is bought until the next UTC day after all accounts together realised a larger loss since "
+    "midnight, fees included. Real money alone counts; where only paper is traded, paper does. 0: no such breaker, "
+    "because the right bound depends on the money entrusted: set it for real trading.",
+)
 BREAKER_VENUE_REJECTED_BPS: int = declare.number(
     "BREAKER_VENUE_REJECTED_BPS",
     default=8_000,
@@ -80,6 +96,13 @@ BREAKER_VENUE_LEAST_COUNT: int = declare.number(
     unit="orders",
     meaning="So many of a venue's orders must have been answered: few enough that a venue that takes nothing is left "
     "alone within one signal.",
+)
+BREAKER_VENUE_LOSSES_COUNT: int = declare.number(
+    "BREAKER_VENUE_LOSSES_COUNT",
+    default=0,
+    unit="sells",
+    meaning="Nothing is bought on a venue after so many of its sells in a row, of all accounts, realised a loss: set "
+    "more than follow anybody there. 0: none such.",
 )
 BREAKER_VENUE_DRAWDOWN_USD: int = declare.number(
     "BREAKER_VENUE_DRAWDOWN_USD",
@@ -120,6 +143,14 @@ BREAKER_ACCOUNT_LEAST_COUNT: int = declare.number(
     unit="orders",
     meaning="So many of an account's orders must have been answered: an account sends few, and each is real money.",
 )
+BREAKER_ACCOUNT_LOSSES_COUNT: int = declare.number(
+    "BREAKER_ACCOUNT_LOSSES_COUNT",
+    default=0,
+    unit="sells",
+    meaning="An account buys no more after so many of its sells in a row realised a loss; it may still sell. 0: no "
+    "such breaker. Off, because on paper a streak of losses is what one wants to see, and because what fills realised "
+    "takes one more query for each group of them.",
+)
 BREAKER_ACCOUNT_DRAWDOWN_USD: int = declare.number(
     "BREAKER_ACCOUNT_DRAWDOWN_USD",
     default=0,
@@ -133,13 +164,6 @@ BREAKER_ACCOUNT_PROBES_COUNT: int = declare.number(
     default=1,
     unit="orders",
     meaning="Let through by each process when an account's breaker has cooled down.",
-)
-BREAKER_LOSSES_COUNT: int = declare.number(
-    "BREAKER_LOSSES_COUNT",
-    default=0,
-    unit="sells",
-    meaning="A follower buys no more after so many sells in a row that realised a loss; it may still sell. 0: no such "
-    "breaker. On paper a streak of losses is what one wants to see, so it is off.",
 )
 BREAKER_COOLDOWN_S: int = declare.number(
     "BREAKER_COOLDOWN_S",

@@ -11,6 +11,7 @@ from guardrails.breakers import after, transition
 from guardrails.circuits import (
     CLOSED,
     HOLDS_EVERYTHING,
+    OF_MONEY,
     BreakerScope,
     BreakerTerms,
     Circuit,
@@ -23,6 +24,9 @@ from guardrails.queries import BreakerName
 from ledger.clock import Clock
 
 SHARED = (BreakerScope.GLOBAL, BreakerScope.VENUE)
+
+PRETEND = "PAPER"
+"""The mode that trades with pretend money."""
 
 
 @dataclass(slots=True)
@@ -71,6 +75,7 @@ class Circuits:
                 for key in {""} if scope is BreakerScope.GLOBAL else set(venues.values()):
                     self.keep((kind, scope, key))
         self._of_mode = {mode: self._shared_by(venue) for mode, venue in venues.items()}
+        self._earnest = frozenset(venues) - {PRETEND} or frozenset(venues)
 
     def _shared_by(self, venue: str) -> tuple[tuple[BreakerName, Kept], ...]:
         return tuple((name, kept) for name, kept in self.kept.items() if name[2] in ("", venue))
@@ -78,6 +83,14 @@ class Circuits:
     def of_mode(self, mode: str) -> tuple[tuple[BreakerName, Kept], ...]:
         """The breakers of everybody and of the venue where this mode's orders go."""
         return self._of_mode.get(mode, ())
+
+    def counted(self, name: BreakerName, mode: str) -> bool:
+        """Whether a breaker that holds back this mode's orders counts them too.
+
+        Everybody's losses are those of real money, which pretend ones would hide or exaggerate; where only paper is
+        traded they are paper's.
+        """
+        return name[1] is not BreakerScope.GLOBAL or name[0] not in OF_MONEY or mode in self._earnest
 
     def kinds_of(self, scope: BreakerScope) -> tuple[Kind, ...]:
         """The kinds that exist in a scope."""

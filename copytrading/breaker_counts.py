@@ -35,7 +35,7 @@ class Counts:
         self._circuits, self._good, self._probes = circuits, good, probes
         shared = [kind for kind in kinds if any((kind, scope) in circuits.terms for scope in SHARED)]
         self._shared = {
-            mode: [(name, kept) for name, kept in circuits.of_mode(mode) if name[0] in shared]
+            mode: [each for each in circuits.of_mode(mode) if each[0][0] in shared and circuits.counted(each[0], mode)]
             for mode in circuits.venues
         }
         self._kinds = [kind for kind in kinds if (kind, BreakerScope.FOLLOWER) in circuits.terms]
@@ -72,15 +72,16 @@ class Counts:
 
     def fold(self) -> None:
         """Tell the shared circuits of the good results that were only added up."""
-        by_mode, told = [(mode, number) for mode, number in self._waiting.items() if number], set()
-        everybody = sum(number for _mode, number in by_mode)
-        for mode, number in by_mode:
-            self._waiting[mode] = 0
-            for name, kept in self._shared.get(mode, ()):
-                is_global = name[1] is BreakerScope.GLOBAL
-                if kept.is_closed and not (is_global and name in told):
-                    self._circuits.tell(name, kept, self._good, times=everybody if is_global else number)
-                told.add(name)
+        sums: dict[BreakerName, int] = {}
+        for mode, number in self._waiting.items():
+            if number:
+                self._waiting[mode] = 0
+                for name, _kept in self._shared.get(mode, ()):
+                    sums[name] = sums.get(name, 0) + number
+        for name, number in sums.items():
+            kept = self._circuits.kept[name]
+            if kept.is_closed:
+                self._circuits.tell(name, kept, self._good, times=number)
 
     def _note_shared(self, result: Result) -> None:
         self.fold()

@@ -1,11 +1,11 @@
-"""What accounts and venues have realised since midnight UTC, for the breakers of a day's drawdown.
+"""What accounts, venues and everybody have realised since midnight UTC, for the breakers of a day's drawdown.
 
 This engine's own results count at once; now and then the sums are read from the ledger, which knows those of other
 engines too.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time
 
 from django.db.models import Case, F, Sum, When
@@ -40,13 +40,20 @@ def realised_since(moment: datetime) -> dict[DayKey, int]:
     return {(follower_id, mode): realised for follower_id, mode, realised in sums}
 
 
+def _shared_by(circuits: Circuits, mode: str) -> Iterator[BreakerName]:
+    for name, _kept in circuits.of_mode(mode):
+        if name[0] is Kind.DAILY_DRAWDOWN and circuits.counted(name, mode):
+            yield name
+
+
 class Days:
     """The sums of the day that goes on; a breaker that a person closed counts anew from that moment."""
 
     def __init__(self, circuits: Circuits, database: Database, clock: Clock) -> None:
         self._circuits, self._database, self._clock = circuits, database, clock
-        self._scopes = [scope for kind, scope in circuits.terms if kind is Kind.DAILY_DRAWDOWN]
-        self.counts = bool(self._scopes)
+        self._of_accounts = (Kind.DAILY_DRAWDOWN, BreakerScope.FOLLOWER) in circuits.terms
+        self._shared = {mode: [*_shared_by(circuits, mode)] for mode in circuits.venues}
+        self.counts = any(kind is Kind.DAILY_DRAWDOWN for kind, _scope in circuits.terms)
         self._day: date | None = None
         self._sums: defaultdict[BreakerName, int] = defaultdict(int)
         self._pardoned: dict[BreakerName, datetime] = {}
@@ -104,8 +111,10 @@ class Days:
         return sums
 
     def _names(self, follower_id: int, mode: str) -> list[BreakerName]:
-        keys = {BreakerScope.FOLLOWER: str(follower_id), BreakerScope.VENUE: self._circuits.venues.get(mode)}
-        return [(Kind.DAILY_DRAWDOWN, scope, key) for scope in self._scopes if (key := keys.get(scope))]
+        names = list(self._shared.get(mode, ()))
+        if self._of_accounts:
+            names.append((Kind.DAILY_DRAWDOWN, BreakerScope.FOLLOWER, str(follower_id)))
+        return names
 
     def _add(self, results: Iterable[tuple[int, str, int]]) -> None:
         changed: dict[BreakerName, int] = {}

@@ -142,7 +142,8 @@ class Breakers:
         if not all(_lets(kept, leaving.trade_id) for _name, kept in asked):
             return False
         for name, kept in asked:
-            if leaving.trade_id not in kept.probes:
+            # What it would not learn from passes beside its probes.
+            if leaving.trade_id not in kept.probes and self._circuits.counted(name, leaving.mode):
                 kept.probes.add(leaving.trade_id)
                 self._circuits.tell(name, kept, Event.PROBE_GRANTED)
         return True

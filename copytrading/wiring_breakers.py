@@ -54,14 +54,10 @@ def _rates() -> Iterator[BreakerTerms]:
 
 
 def _losses() -> Iterator[BreakerTerms]:
-    if settings.BREAKER_LOSSES_COUNT:
-        scope = BreakerScope.FOLLOWER
-        yield BreakerTerms(
-            kind=Kind.CONSECUTIVE_LOSSES, scope=scope, least=settings.BREAKER_LOSSES_COUNT, **_comes_back(scope)
-        )
-    # Of everybody together a day's loss would add pretend money to real.
-    for scope in (BreakerScope.VENUE, BreakerScope.FOLLOWER):
-        dollars = getattr(settings, f"{_PREFIXES[scope]}DRAWDOWN_USD")
+    for scope, prefix in _PREFIXES.items():
+        in_a_row, dollars = getattr(settings, f"{prefix}LOSSES_COUNT"), getattr(settings, f"{prefix}DRAWDOWN_USD")
+        if in_a_row:
+            yield BreakerTerms(kind=Kind.CONSECUTIVE_LOSSES, scope=scope, least=in_a_row, **_comes_back(scope))
         if dollars:
             yield BreakerTerms(kind=Kind.DAILY_DRAWDOWN, scope=scope, loss_micros=dollars * ONE, **_comes_back(scope))
 

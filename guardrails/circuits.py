@@ -25,6 +25,9 @@ class Kind(StrEnum):
 HOLDS_EVERYTHING = frozenset({Kind.FAILURE_RATE, Kind.UNKNOWN_RATE})
 """While one of these is open sending is not safe: exits wait too. The others hold back buys alone."""
 
+OF_MONEY = frozenset({Kind.CONSECUTIVE_LOSSES, Kind.DAILY_DRAWDOWN})
+"""These count what was won and lost."""
+
 
 class BreakerScope(StrEnum):
     """Whose orders it counts and holds back; its key is empty, a venue's name or a follower's id."""
@@ -126,7 +129,7 @@ class BreakerTerms:
     def __post_init__(self) -> None:
         if min(self.least, self.cooldown_s, self.probes) < 1:
             raise ValueError("A breaker needs at least one answer, one second of cool-down and one probe.")
-        if self.kind in (Kind.CONSECUTIVE_LOSSES, Kind.DAILY_DRAWDOWN):
+        if self.kind in OF_MONEY:
             object.__setattr__(self, "window", self.least)
         if (self.kind is Kind.DAILY_DRAWDOWN) != (self.loss_micros > 0):
             raise ValueError("A breaker of the day's drawdown, and no other, needs a bound in money above zero.")

@@ -228,7 +228,7 @@ def lose(world: World, *, tx: int) -> CopyTrade:
 
 
 def test_a_streak_of_losses_holds_back_the_losers_buys_and_nothing_else(make_world: Any, settings: Any) -> None:
-    settings.BREAKER_LOSSES_COUNT = 2
+    settings.BREAKER_ACCOUNT_LOSSES_COUNT = 2
     world = make_world()
     fay = world.follower("Fay")
     assert world.copy(world.row("2000"))[-1].status == "EXECUTED"
@@ -248,7 +248,7 @@ def test_a_streak_of_losses_holds_back_the_losers_buys_and_nothing_else(make_wor
 
 
 def test_a_win_between_ends_the_streak(make_world: Any, settings: Any) -> None:
-    settings.BREAKER_LOSSES_COUNT = 2
+    settings.BREAKER_ACCOUNT_LOSSES_COUNT = 2
     world = make_world()
     world.follower()
     world.copy(world.row("2000"))
@@ -261,7 +261,7 @@ def test_a_win_between_ends_the_streak(make_world: Any, settings: Any) -> None:
 
 
 def test_a_loss_that_rescue_found_counts_too(make_world: Any, venue: ScriptedVenue, settings: Any) -> None:
-    settings.BREAKER_LOSSES_COUNT = 1
+    settings.BREAKER_ACCOUNT_LOSSES_COUNT = 1
     world = make_world(venue=venue)
     fay = world.follower()
     world.hold(fay, 100)

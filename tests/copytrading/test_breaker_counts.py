@@ -1,8 +1,11 @@
 """Results that are only added up open and close the same breakers as those that are counted one by one."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
 
 from copytrading import breaker_counts
 from copytrading.breaker_circuits import Circuits
@@ -15,50 +18,76 @@ from tests.doors import VirtualClock
 KINDS = (Kind.FAILURE_RATE, Kind.UNKNOWN_RATE)
 VENUES = {"PAPER": "paper", "EXCHANGE": "clob"}
 SIZES = {BreakerScope.GLOBAL: (8, 12), BreakerScope.VENUE: (5, 8), BreakerScope.FOLLOWER: (3, 6)}
-TERMS = [
-    BreakerTerms(
+
+
+def terms(kind: Kind, scope: BreakerScope, least: int) -> BreakerTerms:
+    window = SIZES[scope][1]
+    return BreakerTerms(
         kind=kind, scope=scope, least=least, window=window, open_bps=4_000, cooldown_s=60, cooldown_max_s=60, probes=1
     )
-    for kind in KINDS
-    for scope, (least, window) in SIZES.items()
-]
-BY = {(each.kind, each.scope): each for each in TERMS}
-RESULTS = st.lists(
-    st.builds(
-        Result,
-        st.integers(1, 1_000),
-        st.integers(1, 4),
-        st.sampled_from(sorted(VENUES)),
-        st.sampled_from([Event.SUCCESS] * 6 + [Event.FAILURE, Event.UNKNOWN]),
-        st.booleans(),
-    ).map(lambda result: result if result.event is Event.FAILURE else result._replace(own=False)),
-    max_size=80,
-)
 
 
-def one_by_one(results: list[Result]) -> dict[BreakerName, Circuit]:
+TERMS = [terms(kind, scope, least) for kind in KINDS for scope, (least, _window) in SIZES.items()]
+IN_A_ROW = [terms(Kind.CONSECUTIVE_LOSSES, scope, least) for scope, least in zip(SIZES, (4, 3, 2), strict=True)]
+
+
+def results_of(events: list[Event], modes: Sequence[str] = (*VENUES, "PROXY")) -> SearchStrategy[list[Result]]:
+    """Results of four accounts; only a refusal may be an account's own."""
+    trades, accounts = st.integers(1, 1_000), st.integers(1, 4)
+    each = st.builds(Result, trades, accounts, st.sampled_from(modes), st.sampled_from(events), st.booleans())
+    return st.lists(
+        each.map(lambda result: result if result.event is Event.FAILURE else result._replace(own=False)), max_size=80
+    )
+
+
+RESULTS = results_of([Event.SUCCESS] * 6 + [Event.FAILURE, Event.UNKNOWN])
+
+
+def whose(result: Result, kind: Kind) -> dict[BreakerScope, str]:
+    """The keys of the breakers that count a result; one of a mode without a venue is its account's alone."""
+    keys = {BreakerScope.FOLLOWER: str(result.follower_id)}
+    if result.mode in VENUES:
+        keys[BreakerScope.VENUE] = VENUES[result.mode]
+        if kind is not Kind.CONSECUTIVE_LOSSES or result.mode != "PAPER":
+            keys[BreakerScope.GLOBAL] = ""
+    return keys
+
+
+def one_by_one(results: list[Result], by: list[BreakerTerms], good: Event) -> dict[BreakerName, Circuit]:
     clock, found = VirtualClock(), {}
     for result in results:
-        keys = {BreakerScope.GLOBAL: "", BreakerScope.VENUE: VENUES[result.mode]}
-        for kind, scope in BY:
-            key = keys.get(scope, str(result.follower_id))
-            event = Event.SUCCESS if result.own and scope is not BreakerScope.FOLLOWER else result.event
-            name = (kind, scope, key)
-            found[name] = after(found.get(name, CLOSED), event, terms=BY[kind, scope], now=clock.now())
+        for each in by:
+            key = whose(result, each.kind).get(each.scope)
+            if key is not None:
+                event = good if result.own and each.scope is not BreakerScope.FOLLOWER else result.event
+                name = (each.kind, each.scope, key)
+                found[name] = after(found.get(name, CLOSED), event, terms=each, now=clock.now())
     return found
+
+
+def agree(results: list[Result], counts: Counts, circuits: Circuits, *, good: Event) -> None:
+    """Counted lazily as one by one, the same breakers are open after each result."""
+    by = list(circuits.terms.values())
+    for number, result in enumerate(results, start=1):
+        if result.event is good:
+            counts.note_good(result.trade_id, result.follower_id, mode=result.mode)
+        else:
+            counts.note(result)
+        expected = one_by_one(results[:number], by, good)
+        assert set(circuits.holding) == {name for name, circuit in expected.items() if circuit.state is State.OPEN}
 
 
 @given(results=RESULTS)
 def test_the_same_breakers_open_as_if_each_result_were_counted_by_each(results: list[Result]) -> None:
     circuits = Circuits(VirtualClock(), TERMS, VENUES)
-    counts = Counts(circuits, KINDS, good=Event.SUCCESS)
-    for number, result in enumerate(results, start=1):
-        if result.event is Event.SUCCESS:
-            counts.note_good(result.trade_id, result.follower_id, mode=result.mode)
-        else:
-            counts.note(result)
-        expected = {name for name, circuit in one_by_one(results[:number]).items() if circuit.state is State.OPEN}
-        assert set(circuits.holding) == expected
+    agree(results, Counts(circuits, KINDS, good=Event.SUCCESS), circuits, good=Event.SUCCESS)
+
+
+@given(results=results_of([Event.WIN, Event.LOSS, Event.LOSS]))
+def test_so_do_those_of_losses_in_a_row_where_everybodys_are_of_real_money(results: list[Result]) -> None:
+    circuits = Circuits(VirtualClock(), IN_A_ROW, VENUES)
+    counts = Counts(circuits, (Kind.CONSECUTIVE_LOSSES,), good=Event.WIN, probes=False)
+    agree(results, counts, circuits, good=Event.WIN)
 
 
 @given(results=RESULTS)

@@ -18,7 +18,7 @@ Make = Callable[..., ExchangeWorld]
 @pytest.fixture
 def losing(make_exchange: Make, settings: Any) -> ExchangeWorld:
     """Two losses in a row stop a follower; Fay has a hundred shares that cost her more than they bring."""
-    settings.BREAKER_LOSSES_COUNT = 2
+    settings.BREAKER_ACCOUNT_LOSSES_COUNT = 2
     world = make_exchange()
     world.hold(world.follower(), 100, cost="0.90")
     world.lena_holds(1_000)
