@@ -100,6 +100,9 @@ AT_LEAST_ONE = frozenset(
 )
 """Settings of which zero would stop everything, or never stop."""
 
+DRAWDOWNS = ("BREAKER_ACCOUNT_DRAWDOWN_USD", "BREAKER_VENUE_DRAWDOWN_USD", "BREAKER_DRAWDOWN_USD")
+"""Each of them bounds what a day may lose."""
+
 PAPER_MIX = ("PAPER_REJECT_BPS", "PAPER_LOST_ANSWER_BPS", "PAPER_LOST_REQUEST_BPS")
 
 DRILLS: Mapping[str, str] = {
@@ -160,10 +163,10 @@ def check_breakers(**_apps: Any) -> list[CheckMessage]:
 
 def check_drawdown(**_apps: Any) -> list[CheckMessage]:
     """Real money of which a day may lose any part."""
-    if not settings.ENABLE_REAL_TRADING or settings.BREAKER_ACCOUNT_DRAWDOWN_USD or settings.BREAKER_VENUE_DRAWDOWN_USD:
+    if not settings.ENABLE_REAL_TRADING or any(getattr(settings, name) for name in DRAWDOWNS):
         return []
     sentence = "ENABLE_REAL_TRADING is on, and nothing bounds what accounts lose in a day."
-    hint = "Set BREAKER_ACCOUNT_DRAWDOWN_USD or BREAKER_VENUE_DRAWDOWN_USD."
+    hint = f"Set one of {', '.join(DRAWDOWNS)}."
     return [Warning(sentence, hint=hint, id="slipstream.W035")]
 
 

@@ -231,7 +231,7 @@ def test_breakers_that_do_not_fit_together_are_named(settings: Settings) -> None
     assert "window must lie between its 5 answers" in found.msg
 
 
-@pytest.mark.parametrize("name", ["BREAKER_ACCOUNT_DRAWDOWN_USD", "BREAKER_VENUE_DRAWDOWN_USD"])
+@pytest.mark.parametrize("name", checks.DRAWDOWNS)
 def test_real_money_without_a_bound_on_a_days_loss_is_warned_of(fit: Settings, name: str) -> None:
     fit.BREAKER_ACCOUNT_DRAWDOWN_USD = 0
     assert deploy() == {"slipstream.W035"}
