@@ -9,11 +9,13 @@ from django.db.models import Model
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from copytrading.dashboard.status import breakers_open
 from copytrading.models import CopyConfig, CopyConfigVersion, CopyTrade, Leader, Signal, Standing
 from copytrading.operations.attempts import begin_signals
 from copytrading.operations.bulk import exit_now, retry_signals, set_active, start_stopped_again
 from copytrading.operations.write_offs import ask_now, write_off
 from copytrading.states import Status
+from guardrails.circuits import BreakerScope, Kind
 from guardrails.models import Breaker, Switch
 from guardrails.pauses import SwitchName, throw_switches
 from guardrails.queries import switches
@@ -278,6 +280,19 @@ def test_breaker_of_a_venue_or_an_account_is_overruled_with_a_reason(
 
     assert (breaker.state, breaker.why, other.state) == ("CLOSED", "They accept it.", "OPEN")
     assert AuditEntry.objects.get(action="override").label == f"Daily drawdown breaker for {scope.lower()} {key}"
+
+
+def test_all_breakers_of_all_scopes_are_overruled_from_one_list(admin_client: Client) -> None:
+    keys = {"GLOBAL": "", "VENUE": "clob", "FOLLOWER": "7"}
+    rows = [Breaker.objects.create(kind=kind, scope=scope, key=keys[scope]) for kind in Kind for scope in BreakerScope]
+    page = act(admin_client, "set_open", *rows, why="The venue is on fire.")
+
+    assert page.count("The venue is on fire.") >= len(rows) == 15
+    assert {(each.state, each.why) for each in breakers_open()} == {("OPEN", "The venue is on fire.")}
+    assert len(breakers_open()) == 15
+    labels = set(AuditEntry.objects.filter(action="override").values_list("label", flat=True))
+    assert labels == {str(row) for row in rows}
+    assert "Daily drawdown breaker for everything" in labels
 
 
 def test_open_breaker_is_let_probe_at_once_and_a_closed_one_is_left(admin_client: Client) -> None:
