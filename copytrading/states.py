@@ -56,7 +56,7 @@ MOVES: dict[tuple[Status, Status], frozenset[Actor]] = {
     (Status.LIVE, Status.FAILED): frozenset({Actor.TRACKING, Actor.RESCUE}),
     (Status.MATCHED, Status.SETTLEMENT_PENDING): frozenset({Actor.TRACKING, Actor.RESCUE}),
     (Status.MATCHED, Status.EXECUTED): frozenset({Actor.TRACKING, Actor.RESCUE}),
-    (Status.MATCHED, Status.FAILED): frozenset({Actor.TRACKING, Actor.RESCUE, Actor.OPERATOR}),
+    (Status.MATCHED, Status.FAILED): frozenset({Actor.TRACKING, Actor.RESCUE, Actor.OPERATOR, Actor.REORG}),
     (Status.SETTLEMENT_PENDING, Status.EXECUTED): frozenset({Actor.SETTLEMENT}),
     (Status.SETTLEMENT_PENDING, Status.FAILED): frozenset({Actor.SETTLEMENT}),
     (Status.FAILED, Status.MATCHED): frozenset({Actor.WATCH}),

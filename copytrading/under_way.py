@@ -16,8 +16,8 @@ _UNSETTLED = (Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.
 class UnderWay:
     """Copies by their ids.
 
-    `buys` by (follower, token): purchases that are not settled, `sizes` their shares in micros, by copy. `queued` by
-    follower: copies that wait for the limit on orders, oldest first.
+    `buys` by (follower, token): purchases that are not settled, `sizes` their shares in micros, by copy, those that are
+    booked already included. `queued` by follower: copies that wait for the limit on orders, oldest first.
     """
 
     buys: Mapping[tuple[int, int], frozenset[int]] = field(default_factory=dict)
@@ -33,7 +33,7 @@ class UnderWay:
         return UnderWay(buys=buys, sizes=self.sizes, queued={key: found for key, found in waiting if found})
 
     def bought_micros(self, key: tuple[int, int]) -> int:
-        """So many shares of a token its follower may still get."""
+        """So many shares of a token its follower gets by them at most."""
         return sum(self.sizes.get(pk, 0) for pk in self.buys.get(key, ()))
 
 

@@ -152,13 +152,14 @@ def _gone(row: CopyTrade) -> tuple[Step, ...]:
 def _outcome_text(row: CopyTrade) -> str:
     if row.status == Status.FAILED:
         return "Nothing was filled; what was reserved is free again."
-    if row.status != Status.EXECUTED:
+    if row.status != Status.EXECUTED and not row.fill_size_micros:
         return WAITING.get(Status(row.status), "")
     fee = f", fee {_dollars(row.fee_micros)}" if row.fee_micros else ""
     part = "" if row.fill_size_micros == row.size_micros else f" of {text_from_micros(row.size_micros)}"
+    rest = "" if row.status == Status.EXECUTED else "; other fills are outstanding"
     return (
         f"Filled {text_from_micros(row.fill_size_micros)}{part} shares at {text_from_micros(row.fill_price_micros)}, "
-        f"{_dollars(row.fill_cost_micros)}{fee}."
+        f"{_dollars(row.fill_cost_micros)}{fee}{rest}."
     )
 
 

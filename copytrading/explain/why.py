@@ -171,6 +171,9 @@ def _dropped(case: _Case) -> tuple[Because, ...]:
 
 
 def _headline(row: CopyTrade | CopyTradeArchive) -> str:
+    if row.status == Status.MATCHED and row.fill_size_micros:
+        booked = f"{share_text(row.fill_size_micros)} of {share_text(row.size_micros)} shares"
+        return f"It is being copied: {booked} are confirmed and booked; other fills are outstanding."
     if row.status != Status.EXECUTED:
         return _OUTCOMES[row.status]
     part = "" if row.fill_size_micros == row.size_micros else f" of {share_text(row.size_micros)}"

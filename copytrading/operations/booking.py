@@ -1,4 +1,4 @@
-"""Releases what final moves reserved and books their fills: cash, shares, entries, and what each config's copies did.
+"""Books what is confirmed and releases what was reserved for it: cash, shares, entries, what each config's copies did.
 
 Inside the transaction of the moves, on rows that `books` has locked.
 """
@@ -19,32 +19,42 @@ from ledger.commissions import NO_TIERS, Tiers
 from ledger.entries import Entry, FillFacts, bookings, fill_entries, found_shares, unanswered
 from ledger.units import Micros, Side
 
+_RESULTS = ("PROFIT", "LOSS")
+
 
 def move_money(moves: Sequence[Move], *, now: datetime, tiers: Tiers = NO_TIERS) -> None:
-    """Release reservations and book fills, in the order of locking that `books` keeps; then commissions."""
-    final = [move for move in moves if move.to not in OPEN]
-    filled = [move for move in final if move.fill]
-    books = lock_books(move.row for move in final if move.fill or Side(move.row.side) is Side.SELL)
-    for move in final:
-        _release(move.row, books)
-    earlier = entries_of([move.row.pk for move in filled if move.was_given_up])
-    booked = []
-    for move in filled:
-        assert move.fill is not None
-        booked.append(_book(move.row, move.fill, books, before=earlier.get(move.row.pk, ())))
+    """Release reservations and book fills, in the order of locking that `books` keeps; then commissions.
+
+    A commission is earned by the order as a whole, when it has come to its end.
+    """
+    moving = [move for move in moves if move.fill or move.to not in OPEN]
+    books = lock_books(move.row for move in moving if move.fill or Side(move.row.side) is Side.SELL)
+    for move in moving:
+        release(move.row, books, keep_micros=move.reserves_micros)
+    filled = [move for move in moving if move.fill]
+    earlier = entries_of([move.row.pk for move in filled if move.was_given_up or move.row.fill_size_micros])
+    booked = [_book(move, books, before=earlier.get(move.row.pk, ())) for move in filled]
     write_books(books, now=now)
-    earn_commissions(booked, tiers=tiers, now=now)
+    ended = {move.row.pk for move in filled if move.to not in OPEN}
+    earn_commissions([each for each in booked if each.row.pk in ended], tiers=tiers, now=now)
 
 
-def _release(row: CopyTrade, books: Books) -> None:
+def release(row: CopyTrade, books: Books, *, keep_micros: int = 0) -> None:
+    """Give back what the row reserved, but for what it keeps."""
     # A FAILED row that a late fill wakes has released already: its reservation is 0.
+    less = row.reserved_micros - keep_micros
     if Side(row.side) is Side.BUY:
-        books.money(row).reserved_micros -= row.reserved_micros
-    elif row.reserved_micros:
-        books.held[position_of(row)].reserved_micros -= row.reserved_micros
+        books.money(row).reserved_micros -= less
+    elif less:
+        books.held[position_of(row)].reserved_micros -= less
 
 
-def _book(row: CopyTrade, fill: Fill, books: Books, *, before: Sequence[Entry]) -> Booked:
+def _book(move: Move, books: Books, *, before: Sequence[Entry]) -> Booked:
+    row, whole, fill = move.row, move.fill, move.more
+    assert whole is not None and fill is not None
+    profit = _profit(unanswered(before)) if row.fill_size_micros else 0
+    if not fill.size_micros:
+        return Booked(row=row, key=f"trade:{row.pk}:WHOLE", fill=whole, profit_micros=profit)
     number = bookings(before) + 1 if before else 1
     key = f"trade:{row.pk}" if number == 1 else f"trade:{row.pk}:{number}"
     side = Side(row.side)
@@ -62,10 +72,15 @@ def _book(row: CopyTrade, fill: Fill, books: Books, *, before: Sequence[Entry]) 
         released_cost_micros=change.released_cost_micros,
     )
     books.entries += [(entry, row.pk) for entry in fill_entries(facts)]
-    # What a reversal had to assume about this trade is no longer so.
-    if before:
+    # What a reversal had to assume about this trade is no longer so. What is booked of it stays.
+    if before and not row.fill_size_micros:
         answer(row, unanswered(before), books, key=f"{key}:AGAIN")
-    return Booked(row=row, key=key, fill=fill, profit_micros=change.realised_profit_micros)
+    return Booked(row=row, key=key, fill=whole, profit_micros=profit + change.realised_profit_micros)
+
+
+def _profit(entries: Sequence[Entry]) -> int:
+    """What is booked as realised, before fees."""
+    return sum(e.amount_micros if e.kind == "PROFIT" else -e.amount_micros for e in entries if e.kind in _RESULTS)
 
 
 def _find_shares(row: CopyTrade, fill: Fill, books: Books, *, key: str) -> None:

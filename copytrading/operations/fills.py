@@ -193,6 +193,8 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
         return _correct(row, parts, at) if parts else []
     if status not in _TRACKED:
         return []
+    if row.fill_size_micros and not _stands(row, parts):
+        return _correct(row, parts, at)
     actor = Actor.WATCH if status is Status.FAILED else Actor.TRACKING
     matched = max(row.matched_micros, said.matched_micros)
     # Nothing can follow what is filled whole, whoever was asked and when.
@@ -219,13 +221,36 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     elif written_off:
         # What a person gave up is taken up again by a confirmed trade alone.
         return []
-    elif status is not Status.MATCHED and any(part.status is not TradeStatus.FAILED for part in parts):
-        soon = at.now + ASK_AFTER
-        move = Move(row=row, to=Status.MATCHED, actor=actor, matched_micros=matched, next_retry_at=soon)
+    elif _is_more(row, parts) or (status is not Status.MATCHED and any(_is_alive(part) for part in parts)):
+        soon, real = at.now + ASK_AFTER, confirmed(parts)
+        more = None if real is None else _within(row, real, at.now)
+        move = Move(row=row, to=Status.MATCHED, actor=actor, fill=more, matched_micros=matched, next_retry_at=soon)
     elif matched != row.matched_micros and status is not Status.FAILED:
         mine = CopyTrade.objects.filter(pk=row.pk, status=row.status, lock_token=row.lock_token)
         mine.update(matched_micros=matched)
     return _take(move, at) if move is not None else []
+
+
+def _is_alive(part: Part) -> bool:
+    return part.status is not TradeStatus.FAILED
+
+
+def _confirmed_of(row: CopyTrade, parts: Sequence[Part]) -> tuple[int, int, int]:
+    """Size, cost and fee that are confirmed; the size never beyond the order's."""
+    fill = confirmed(parts)
+    return (min(fill.size_micros, row.size_micros), fill.cost_micros, fill.fee_micros) if fill else (0, 0, 0)
+
+
+def _is_more(row: CopyTrade, parts: Sequence[Part]) -> bool:
+    """Whether more is confirmed than is booked; never beyond the order's size."""
+    return _confirmed_of(row, parts)[0] > row.fill_size_micros
+
+
+def _stands(row: CopyTrade, parts: Sequence[Part]) -> bool:
+    """Whether what is booked in part is part of what is confirmed now: no trade failed after it was confirmed."""
+    now, booked = _confirmed_of(row, parts), _booked(row)
+    grown = now[0] > booked[0] and now[1] >= booked[1] and now[2] >= booked[2]
+    return now == booked or grown
 
 
 def _take(move: Move, at: _Now) -> list[Move]:

@@ -1,7 +1,7 @@
 """What became of orders: compare-and-set moves with their money, many in one transaction.
 
-Every move names the row's status, lock token and lease term as the caller saw them and must change exactly
-that row; ledger entries, cash, shares and budgets move only for the rows that did change.
+Every move names the row's status, lock token, lease term and booked fill as the caller saw them and must change
+exactly that row; ledger entries, cash, shares and budgets move only for the rows that did change.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,7 +13,7 @@ from copytrading.costs import NO_COSTS, Costs
 from copytrading.models import CopyTrade
 from copytrading.operations.booking import move_money
 from copytrading.operations.moves import Move
-from copytrading.states import OPEN, IllegalMove, Status, check_move
+from copytrading.states import OPEN, Actor, IllegalMove, Status, check_move
 from guardrails.budgets import BudgetKey, BudgetScope, Spent, keys_of
 from guardrails.intents import Reason, Refusal
 from guardrails.operations import record_events, release_budgets
@@ -29,7 +29,7 @@ WATCH_FOR = timedelta(hours=24)
 ATTEMPTS_MAX = 32_767
 """What the column holds; an order asked about every five seconds for two days gets there."""
 
-_MATCH = ("id", "status", "lock_token", "lease_term")
+_MATCH = ("id", "status", "lock_token", "lease_term", "fill_size_micros")
 _ASSIGN = (
     "status",
     "reasons",
@@ -61,7 +61,8 @@ def record_outcomes(
     a booked fill back: `reversals.reverse_fill` does that.
     """
     for move in moves:
-        check_move(Status(move.row.status), move.to, move.actor)
+        if not (move.adds and move.actor is Actor.TRACKING):
+            check_move(Status(move.row.status), move.to, move.actor)
         if move.undoes:
             raise IllegalMove(f"copy trade {move.row.pk} was filled; only a reversal takes that back")
     with transaction.atomic():
@@ -138,11 +139,12 @@ def _values(move: Move, now: datetime) -> tuple[object, ...]:
         row.status,
         row.lock_token,
         row.lease_term,
+        row.fill_size_micros,
         move.to.value,
         reasons,
         now + _FIRST_WATCH if watched else again_at,
         now + WATCH_FOR if watched else None,
-        0 if final else row.reserved_micros,
+        move.reserves_micros,
         (kept if buy else 0) if final else row.budget_micros,
         row.budget_count,
         fill.size_micros if fill else 0,

@@ -10,33 +10,37 @@ from django.db import transaction
 
 from copytrading.models import CopyTrade
 from copytrading.operations.answers import answer, entries_of
+from copytrading.operations.booking import release
 from copytrading.operations.books import lock_books, write_books
 from copytrading.operations.commissions import reverse_commissions
 from copytrading.operations.moves import Move
 from copytrading.operations.outcomes import give_back_budgets, take_moves
-from copytrading.states import Actor, Status, check_move
+from copytrading.states import Actor, IllegalMove, Status, check_move
 from guardrails.intents import Refusal
 from guardrails.operations import record_events
 from ledger.entries import bookings, unanswered
 
 
 def reverse_fill(row: CopyTrade, *, refusal: Refusal, now: datetime) -> bool:
-    """Take one EXECUTED copy back, as `reverse_fills` does; False when it no longer is as the caller saw it."""
+    """Take one booked copy back, as `reverse_fills` does; False when it no longer is as the caller saw it."""
     return bool(reverse_fills([row], refusal=refusal, now=now))
 
 
 def reverse_fills(rows: Sequence[CopyTrade], *, refusal: Refusal, now: datetime) -> set[int]:
-    """Take EXECUTED copies back to FAILED for this reason, in one transaction; the ids of those that moved.
+    """Take EXECUTED copies, or those booked in part, back to FAILED for this reason, in one transaction; who moved.
 
     A row that no longer is as the caller saw it is left alone. Every entry of a fill is answered by its opposite.
     Cash, shares, cost, profit, fees, what the config's copies made, budgets, the referrer's volume and the
     commission go back with it. Shares of a buy that were sold meanwhile are found outside, which is an incident
     (OVERSOLD), and what their sale cost is made good in the realised profit. From then on a row is watched for
-    a day as every failed one: a late fill books it again. Raises IllegalMove for a row that is not EXECUTED.
+    a day as every failed one: a late fill books it again. What a row still reserved is released. Raises IllegalMove
+    for a row without a fill.
     """
     moves = [Move(row=row, to=Status.FAILED, actor=Actor.REORG, refusal=refusal) for row in rows]
     for move in moves:
         check_move(Status(move.row.status), move.to, move.actor)
+        if not move.undoes:
+            raise IllegalMove(f"copy trade {move.row.pk} has no fill to take back")
     with transaction.atomic():
         moved = take_moves(moves, now=now)
         winners = [move for move in moves if move.row.pk in moved]
@@ -53,6 +57,7 @@ def _answer_all(rows: Sequence[CopyTrade], now: datetime) -> None:
     books = lock_books(rows)
     entries = entries_of([row.pk for row in rows])
     for row in rows:
+        release(row, books)
         mine = entries.get(row.pk, ())
         answer(row, unanswered(mine), books, key=f"trade:{row.pk}:{bookings(mine)}:REVERSED")
     write_books(books, now=now)

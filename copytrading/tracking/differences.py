@@ -32,15 +32,15 @@ class Kept:
 class Copy:
     """A copy whose order was sent: what is booked of it, and what its confirmed trades add up to.
 
-    `ended`: it was given up, and nothing of it is booked any more unless somebody asks. `told_at` is when the last of
-    its trades changed here.
+    `tracked`: what is confirmed of it should be booked; else it was not answered yet, and nothing is. `told_at` is when
+    the last of its trades changed here.
     """
 
     trade_id: int
     executed: bool
     booked_micros: int
     confirmed_micros: int
-    ended: bool = False
+    tracked: bool = False
     told_at: datetime | None = None
 
 
@@ -126,9 +126,8 @@ def _booked(ours: Ours, *, old: datetime) -> Iterable[Difference]:
 
 
 def _is_wrong(copy: Copy) -> bool:
-    if copy.executed or copy.ended:
-        return copy.booked_micros != copy.confirmed_micros or (copy.executed and not copy.confirmed_micros)
-    return copy.booked_micros != 0
+    wanted = copy.confirmed_micros if copy.executed or copy.tracked else 0
+    return copy.booked_micros != wanted or (copy.executed and not wanted)
 
 
 def _name(venue_trade_id: str) -> str:

@@ -17,7 +17,7 @@ from ledger.commissions import NO_TIERS, Tiers
 from ledger.db import Database
 
 Settled = Callable[[Move], None]
-"""Called after the commit of each move that settled a copy or took one back; must not block."""
+"""Called after the commit of each move that booked a fill, ended a copy or took one back; must not block."""
 
 NOTED_MAX = 200
 """Trades written in one transaction: their copies are locked until its end."""
@@ -63,15 +63,17 @@ class FillTracking:
         return FillsNoted(moves=tuple(moves), too_early=frozenset(early))
 
     async def _tell(self, moves: Sequence[Move]) -> None:
-        # A copy that is taken back and booked anew with other numbers was a result the first time.
+        # A copy that is taken back and booked anew with other numbers was a result the first time; one that is booked
+        # in part is none yet.
         anew = {move.row.pk for move in moves if move.undoes}
-        results = [move for move in moves if not (move.fill and move.row.pk in anew)]
+        results = [move for move in moves if not (move.fill and (move.row.pk in anew or move.to is Status.MATCHED))]
         await tell_breakers(self._doors.breakers, results)
         for move in moves:
             reasons = [move.refusal.reason.value] if move.refusal else ()
             log.info("The venue's trades moved a copy.", action="track", trade=move.row.pk, status=move.to.value)
-            self._tallies.count_copy(move.to.value, reasons)
+            if not move.adds:
+                self._tallies.count_copy(move.to.value, reasons)
             self._tallies.remember_newest([move.row.pk])
-            if move.to in (Status.EXECUTED, Status.FAILED):
+            if move.fill is not None or move.to is Status.FAILED:
                 for told in self.listeners:
                     told(move)

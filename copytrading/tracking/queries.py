@@ -65,7 +65,7 @@ def ours_of(follower_id: int, *, since: datetime, hashes: frozenset[str]) -> Our
                 executed=status == Status.EXECUTED,
                 booked_micros=booked,
                 confirmed_micros=confirmed[order_hash],
-                ended=status == Status.FAILED,
+                tracked=status in (Status.MATCHED, Status.FAILED),
                 told_at=told.get(order_hash),
             )
             for order_hash, (pk, status, booked) in copies.items()

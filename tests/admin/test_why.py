@@ -146,6 +146,14 @@ def test_copy_that_was_made_is_told_with_its_fill_and_delays(admin_client: Clien
     assert told.steps[-2:] == ("It was sent 12 ms after the decision.", "It was filled 28 ms after it was sent.")
 
 
+def test_copy_that_is_booked_in_part_is_told_with_that_part() -> None:
+    trade = trade_in(Status.MATCHED)
+    CopyTrade.objects.update(fill_size_micros=60 * ONE)
+    assert answer(trade.signal, trade.follower).headline == (
+        "It is being copied: 60 of 100 shares are confirmed and booked; other fills are outstanding."
+    )
+
+
 @pytest.mark.parametrize(
     "status", [Status.READY, Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED, Status.FAILED]
 )

@@ -80,6 +80,13 @@ def test_partial_fill_says_how_much_of_what() -> None:
 
 
 @pytest.mark.django_db
+def test_what_is_booked_of_a_matched_copy_is_told() -> None:
+    story = told(trade_in(Status.MATCHED), fill_size_micros=60 * ONE, fill_cost_micros=30 * ONE)
+    assert step(story, "Outcome").text.startswith("Filled 60 of 100 shares")
+    assert step(story, "Outcome").text.endswith("; other fills are outstanding.")
+
+
+@pytest.mark.django_db
 @pytest.mark.parametrize("status", [Status.PENDING, Status.UNKNOWN, Status.LIVE, Status.MATCHED])
 def test_copy_under_way_says_what_it_waits_for(status: Status) -> None:
     outcome = step(told(trade_in(status)), "Outcome")

@@ -7,15 +7,19 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from copytrading.models import CopyConfig, CopyTrade, Follower
+from copytrading.operations.fills import note_fills
 from copytrading.operations.moves import Move
 from copytrading.operations.outcomes import record_outcomes
+from copytrading.operations.reversals import reverse_fill
 from copytrading.states import Actor, Status
+from guardrails.intents import Reason, Refusal
 from ledger.entries import CASH
 from ledger.models import CashBalance, CommissionLog, LedgerEntry, ReferralVolume
 from ledger.units import ONE
 from tests.doors import BEGINNING
 from tests.factories import CashBalanceFactory, CopyConfigFactory, FollowerFactory, PositionFactory
 from tests.operations.deals import assert_books_agree, balances, bought, filled, later, order, sold
+from tests.tracking.trades import standing_order, trade
 
 pytestmark = pytest.mark.django_db
 
@@ -54,6 +58,22 @@ def test_a_profit_earns_the_referrer_a_part_that_the_operator_owes(
     assert (entry.key, entry.trade) == (f"trade:{sale.pk}:COMMISSION", sale)
     assert balances()["operator:commissions", CASH] == 500_000
     assert balances()[f"follower:{fred.pk}:commissions", CASH] == -500_000
+    assert_books_agree()
+
+
+def test_a_sale_that_is_confirmed_in_parts_earns_once_on_the_whole(referred: Follower, fay_config: CopyConfig) -> None:
+    bought(fay_config, "0.50", tiers=TIERS)
+    sale = standing_order(fay_config, "SELL")
+    for status in ("MINED", "CONFIRMED"):
+        parts = [trade(sale, 60, "0.70"), trade(sale, 40, "0.45", name="t2", status=status)]
+        note_fills(parts, now=BEGINNING, tiers=TIERS)
+    assert logs() == [("EARNED", 10_00, 500, 50)]
+    assert volumes() == {TODAY: 50 + 60}
+    entries = LedgerEntry.objects.filter(trade=sale, kind__in=("PROFIT", "LOSS")).order_by("pk")
+    assert list(entries.values_list("kind", "amount_micros")) == [("PROFIT", 12 * ONE), ("LOSS", 2 * ONE)]
+    sale.refresh_from_db()
+    assert reverse_fill(sale, refusal=Refusal(Reason.SETTLEMENT_FAILED), now=BEGINNING)
+    assert (logs()[0][0], volumes()) == ("REVERSED", {TODAY: 50})
     assert_books_agree()
 
 

@@ -8,7 +8,7 @@ from copytrading.models import CopyConfig, CopyTrade
 from copytrading.operations.fills import OrderNews, note_fills
 from copytrading.operations.moves import Move
 from copytrading.operations.outcomes import record_outcomes
-from copytrading.states import Actor, Status
+from copytrading.states import Actor, IllegalMove, Status
 from execution.models import Position, VenueFill
 from guardrails.intents import Reason, Refusal
 from guardrails.models import Budget, GuardrailEvent
@@ -81,11 +81,69 @@ def test_the_same_trade_told_again_changes_nothing(fay_config: CopyConfig) -> No
     assert (VenueFill.objects.count(), VenueFill.objects.get().status) == (1, "CONFIRMED")
 
 
-def test_two_trades_are_one_fill_once_both_are_final(fay_config: CopyConfig) -> None:
+def test_each_trade_is_booked_when_it_is_confirmed_and_frees_its_part_of_the_estimate(fay_config: CopyConfig) -> None:
     row = standing_order(fay_config)
+    assert note(trade(row, 60, "0.50"), trade(row, 40, "0.60", name="t2", status="MINED")) == ["MATCHED"]
+    assert (fresh(row).fill_size_micros, Position.objects.get().size_micros) == (60 * ONE, 60 * ONE)
+    assert cash() == (1_000_000 - 3_000, 9_900 * 40 // 100)
+    assert_books_agree()
     assert note(trade(row, 60, "0.50"), trade(row, 40, "0.60", name="t2", status="MINED")) == []
     assert note(trade(row, 40, "0.60", name="t2")) == ["EXECUTED"]
     assert (fresh(row).fill_size_micros, row.fill_cost_micros) == (100 * ONE, 54 * ONE)
+    assert cash() == (1_000_000 - 5_400, 0)
+    assert LedgerEntry.objects.filter(kind="SHARES").count() == 2
+    assert_books_agree()
+
+
+def test_a_sale_is_booked_trade_by_trade_with_one_result(fay_config: CopyConfig) -> None:
+    bought(fay_config, "0.50")
+    row = standing_order(fay_config, "SELL")
+    assert note(trade(row, 60, "0.61"), trade(row, 40, "0.45", name="t2", status="MATCHED")) == ["MATCHED"]
+    mine = Position.objects.get()
+    assert (mine.size_micros, mine.reserved_micros, mine.realised_micros) == (40 * ONE, 40 * ONE, 6_600_000)
+    assert note(trade(row, 40, "0.45", name="t2")) == ["EXECUTED"]
+    mine.refresh_from_db()
+    assert (mine.size_micros, mine.reserved_micros, mine.realised_micros) == (0, 0, 4_600_000)
+    assert_books_agree()
+
+
+def test_when_the_rest_fails_what_is_booked_stays_and_the_rest_is_free(fay_config: CopyConfig) -> None:
+    row = standing_order(fay_config)
+    note(trade(row, 60), trade(row, 40, name="t2", status="RETRYING"))
+    booked = LedgerEntry.objects.count()
+    assert note(trade(row, 40, name="t2", status="FAILED")) == ["EXECUTED"]
+    assert (fresh(row).fill_size_micros, cash()) == (60 * ONE, (1_000_000 - 3_000, 0))
+    assert (LedgerEntry.objects.count(), events()) == (booked, ["SETTLEMENT_FAILED"])
+    assert_books_agree()
+
+
+@pytest.mark.parametrize("side", ["BUY", "SELL"])
+def test_a_confirmed_trade_that_fails_while_others_are_open_is_taken_back(fay_config: CopyConfig, side: str) -> None:
+    if side == "SELL":
+        bought(fay_config, "0.50")
+    row, before = standing_order(fay_config, side), standing()
+    note(trade(row, 60, fee=700), trade(row, 40, name="t2", status="MINED"))
+    assert note(trade(row, 60, status="FAILED")) == ["FAILED"]
+    row = fresh(row)
+    assert (row.fill_size_micros, row.reserved_micros, row.budget_micros) == (0, 0, 0)
+    assert_books_agree()
+    if side == "BUY":
+        assert (cash(), Position.objects.get().size_micros) == ((1_000_000, 0), 0)
+    assert note(trade(row, 40, name="t2")) == ["EXECUTED"]
+    assert fresh(row).fill_size_micros == 40 * ONE
+    assert_books_agree()
+    assert before != standing()
+
+
+def test_an_order_that_is_booked_in_part_cannot_fail_but_by_a_reversal(fay_config: CopyConfig) -> None:
+    row = standing_order(fay_config)
+    stale = CopyTrade.objects.get(pk=row.pk)
+    note(trade(row, 60), trade(row, 40, name="t2", status="MINED"))
+    refusal = Refusal(Reason.NO_FILL)
+    given_up = [Move(row=stale, to=Status.FAILED, actor=Actor.RESCUE, refusal=refusal)]
+    assert record_outcomes(given_up, now=BEGINNING) == set()
+    with pytest.raises(IllegalMove, match="only a reversal"):
+        record_outcomes([Move(row=fresh(row), to=Status.FAILED, actor=Actor.RESCUE, refusal=refusal)], now=BEGINNING)
     assert_books_agree()
 
 

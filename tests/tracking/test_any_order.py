@@ -22,6 +22,7 @@ pytestmark = pytest.mark.django_db
 
 ON_THE_WAY = ("MATCHED", "MINED", "RETRYING", "MINED", "MATCHED")
 PARTS = {"t1": 60, "t2": 30, "t3": 10}
+PRICES, FEES = {"t1": "0.40", "t2": "0.413", "t3": "0.391"}, {"t1": 100_001, "t2": 0, "t3": 33_333}
 ANSWERS = (Status.MATCHED, Status.UNKNOWN, Status.LIVE, Status.FAILED)
 
 
@@ -30,7 +31,12 @@ def heard(row: CopyTrade, ends: dict[str, str], chance: Random) -> list[VenueTra
     told = [(name, said) for name, end in ends.items() for said in (*ON_THE_WAY, end)]
     told += chance.choices(told, k=8)
     chance.shuffle(told)
-    return [trade(row, PARTS[name], "0.40", name=name, status=said) for name, said in told]
+    return [told_of(row, name, said) for name, said in told]
+
+
+def told_of(row: CopyTrade, name: str, status: str) -> VenueTrade:
+    """One of the order's trades."""
+    return trade(row, PARTS[name], PRICES[name], name=name, status=status, fee=FEES[name])
 
 
 def answered(row: CopyTrade, to: Status) -> None:
@@ -65,7 +71,7 @@ def play(row: CopyTrade, ends: dict[str, str], chance: Random) -> CopyTrade:
             note_fills([], [overdue], now=BEGINNING + timedelta(minutes=11))
         assert_nothing_is_wrong_meanwhile()
     rescued(row, chance)
-    last = [trade(row, PARTS[name], "0.40", name=name, status=end) for name, end in ends.items()]
+    last = [told_of(row, name, end) for name, end in ends.items()]
     note_fills(last, [OrderNews(order_hash=str(row.order_hash), ended=True)], now=BEGINNING)
     return CopyTrade.objects.get(pk=row.pk)
 
@@ -80,9 +86,10 @@ def assert_nothing_is_wrong_meanwhile() -> None:
         assert held == sum(row.reserved_micros for row in rows if row.side == side)
     for row in rows:
         confirmed = VenueFill.objects.filter(trade=row, status="CONFIRMED").values_list("size_micros", flat=True)
-        if row.status == Status.EXECUTED and VenueFill.objects.filter(trade=row).exists():
+        if row.status in (Status.EXECUTED, Status.MATCHED) and VenueFill.objects.filter(trade=row).exists():
             assert row.fill_size_micros == sum(confirmed)
         assert row.status in OPEN or row.reserved_micros == 0
+    assert_books_agree()
 
 
 @pytest.mark.parametrize("side", ["BUY", "SELL"])

@@ -75,15 +75,16 @@ def test_what_differs_is_named(shown: list[VenueTrade], ours: Ours, expected: li
         replace(COPY, booked_micros=50 * ONE),
         replace(COPY, confirmed_micros=0, booked_micros=0),
         replace(COPY, executed=False, booked_micros=ONE),
-        replace(COPY, executed=False, ended=True, booked_micros=0),
+        replace(COPY, executed=False, tracked=True, booked_micros=0),
+        replace(COPY, executed=False, tracked=True, booked_micros=50 * ONE),
     ],
-    ids=["other size", "executed without a trade", "booked and not executed", "given up with a confirmed trade"],
+    ids=["other size", "executed without a trade", "booked and not executed", "not booked", "not all booked"],
 )
 def test_what_is_booked_must_be_what_is_confirmed(copy: Copy) -> None:
     assert told([SHOWN], replace(OURS, copies={HASH: copy})) == ["booked differs from its confirmed trades"]
 
 
-def test_a_copy_that_is_not_settled_may_have_confirmed_trades() -> None:
+def test_a_copy_that_is_not_answered_yet_may_have_confirmed_trades() -> None:
     waiting = replace(COPY, executed=False, booked_micros=0)
     assert told([SHOWN], replace(OURS, copies={HASH: waiting})) == []
 

@@ -58,10 +58,11 @@ def reserved() -> int:
     return CashBalance.objects.get().reserved_micros
 
 
-def test_what_is_confirmed_is_booked_after_the_bound_and_the_rest_is_watched(exchange: ExchangeWorld) -> None:
+def test_what_is_confirmed_is_booked_at_once_and_after_the_bound_the_rest_is_watched(exchange: ExchangeWorld) -> None:
     half_settled(exchange)
     row = asked(exchange, after=590)
-    assert (row.status, Position.objects.count(), budget()) == ("MATCHED", 0, 5_100)
+    assert (row.status, row.fill_size_micros, budget()) == ("MATCHED", 60 * ONE, 5_100)
+    assert (Position.objects.get().size_micros, reserved() > 0) == (60 * ONE, True)
     row = asked(exchange, after=11)
     assert (row.status, row.fill_size_micros, row.fee_micros) == ("EXECUTED", 60 * ONE, 700_000)
     assert (reserved(), budget(), events()) == (0, 3_060, [("UNSETTLED", 40 * ONE)])
