@@ -63,6 +63,21 @@ SIGNER_MAX_ORDER_USD: int = declare.number(
     unit="dollars",
     meaning="The signer signs no order that pays more, whatever the engine's own limits say.",
 )
+SIGNER_MAX_APPROVAL_USD: int = declare.number(
+    "SIGNER_MAX_APPROVAL_USD",
+    default=0,
+    unit="dollars",
+    meaning="The signer signs no approval of more pUSD, and `approveaccount` approves so much. 0: without end, as on "
+    "the venue's own site: exchanges take only what signed orders say. A bound guards against faults of their "
+    "contracts, is used up by trading, and must be approved anew then.",
+)
+SIGNER_MAX_FEE_MILLIPOL: int = declare.number(
+    "SIGNER_MAX_FEE_MILLIPOL",
+    default=500,
+    unit="thousandths of a POL",
+    meaning="The signer signs no transaction that may cost more, and 24 a day of one wallet. An approval takes 50,000 "
+    "gas: at 500 gwei, many times the usual price, 25 thousandths.",
+)
 
 
 def known_secrets() -> set[str]:

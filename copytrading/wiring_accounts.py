@@ -15,10 +15,9 @@ from copytrading.accounts.keeper import AccountKeeper, KeeperDoors
 from copytrading.accounts.place import Place
 from copytrading.accounts.readiness import Missing, missing, stopping
 from copytrading.operations.account_states import AccountRow, account_rows, ensure_single_trader
-from copytrading.wiring_signer import build_signer, build_vault, trading_address
+from copytrading.wiring_signer import build_signer, build_vault, chosen_deployment, trading_address
 from execution.clob.balances import Balances
 from execution.clob.client import BODY_MAX, ClobClient, ClobSettings, clob_allowances
-from execution.deployments import CONTRACTS, DeploymentError, deployment_on
 from execution.gamma import MarketDescription
 from execution.gamma_client import GAMMA, open_markets
 from execution.hosts import Host, HostDown
@@ -128,11 +127,7 @@ def build_client(doors: AccountDoors, http: Http, *, shards: int, counters: Coun
 
 def exchange_addresses() -> Mapping[ExchangeDomain, str]:
     """Who takes the money of each kind of order. Raises ImproperlyConfigured."""
-    overrides = {name: getattr(settings, f"CONTRACT_{name.upper()}") for name in CONTRACTS}
-    try:
-        found = deployment_on(settings.CHAIN_ID, overrides)
-    except DeploymentError as error:
-        raise ImproperlyConfigured(f"CHAIN_ID and CONTRACT_*: {error}") from None
+    found = chosen_deployment()
     return {
         ExchangeDomain.CTF_V2: found.exchange_v2,
         ExchangeDomain.NEG_RISK_V2: found.neg_risk_exchange_v2,

@@ -5,7 +5,8 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from execution.deployments import CONTRACTS, DeploymentError, deployment_on
+from execution.approvals import MoneyApproval, SharesApproval, needed_approvals
+from execution.deployments import CONTRACTS, Deployment, DeploymentError, deployment_on
 from execution.ports import Signer, SignerRefused
 from execution.signer.accounts import AccountPolicies
 from execution.signer.hardening import leave_no_core
@@ -13,6 +14,7 @@ from execution.signer.keys import KeyRing, SingleKey, VaultKeys
 from execution.signer.local import LocalKeySigner
 from execution.signer.policy import SigningPolicy
 from execution.signer.remote import RemoteSigner
+from execution.signer.transaction_policy import WEI_OF_MILLIPOL, TransactionTerms
 from execution.signing import address_of, private_key_from
 from execution.vault.keks import FileKeks, KekError, kek_provider
 from execution.vault.vault import API_CREDENTIALS, Vault
@@ -52,15 +54,32 @@ def build_local_signer(database: Database, clock: Clock) -> LocalKeySigner:
 
 def signing_terms() -> SigningPolicy:
     """The policy of the settings, still without accounts. Raises ImproperlyConfigured."""
-    overrides = {name: getattr(settings, f"CONTRACT_{name.upper()}") for name in CONTRACTS}
-    try:
-        deployment = deployment_on(settings.CHAIN_ID, overrides)
-    except DeploymentError as error:
-        raise ImproperlyConfigured(str(error)) from None
+    deployment = chosen_deployment()
     return SigningPolicy(
         chain_id=settings.CHAIN_ID,
         contracts=frozenset(deployment.filling_exchanges),
         max_order_micros=settings.SIGNER_MAX_ORDER_USD * ONE,
+        transactions=_transaction_terms(deployment),
+    )
+
+
+def chosen_deployment() -> Deployment:
+    """The contracts of the settings. Raises ImproperlyConfigured."""
+    overrides = {name: getattr(settings, f"CONTRACT_{name.upper()}") for name in CONTRACTS}
+    try:
+        return deployment_on(settings.CHAIN_ID, overrides)
+    except DeploymentError as error:
+        raise ImproperlyConfigured(f"CHAIN_ID and CONTRACT_*: {error}") from None
+
+
+def _transaction_terms(deployment: Deployment) -> TransactionTerms:
+    """The approvals that trading needs are all that is signed; taking one of them back needs no other terms."""
+    needed = needed_approvals(deployment, amount=0).values()
+    return TransactionTerms(
+        spenders=frozenset((each.token, each.spender) for each in needed if isinstance(each, MoneyApproval)),
+        operators=frozenset((each.ledger, each.operator) for each in needed if isinstance(each, SharesApproval)),
+        amount_max=settings.SIGNER_MAX_APPROVAL_USD * ONE,
+        fee_max_wei=settings.SIGNER_MAX_FEE_MILLIPOL * WEI_OF_MILLIPOL,
     )
 
 

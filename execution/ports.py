@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from execution.books import Book
+from execution.eip1559 import Transaction
 from execution.orders import OrderPlan
 from ledger.units import Micros, Side
 
@@ -169,7 +170,8 @@ class Quote:
 class Signer(Protocol):
     """Signs for one or many keys without ever giving one away.
 
-    It takes the structured order, recomputes the digest itself and refuses what its policy does not allow.
+    It takes the structured order or transaction, recomputes the digest itself and refuses what its policy does not
+    allow.
     """
 
     async def sign_order(self, plan: OrderPlan, *, key: str) -> bytes:
@@ -181,6 +183,10 @@ class Signer(Protocol):
 
     async def sign_login(self, login: "Login", *, key: str) -> bytes:
         """The 65-byte signature that makes or finds a key's API credentials (ClobAuth). Raises SignerRefused."""
+        ...
+
+    async def sign_transaction(self, transaction: Transaction, *, key: str) -> bytes:
+        """The 65-byte signature of a transaction from the key's own address. Raises SignerRefused."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""Signatures over order digests with coincurve, and the wrapping that deposit wallets and session keys demand.
+"""Signatures with coincurve over orders, logins and transactions, and the wrapping that deposit wallets demand.
 
 Source: shared/reference/polymarket.md sections 2.1 and 2.2. Keys live here and nowhere else in the process;
 signatures are deterministic (RFC 6979), so the same order always has the same bytes.
@@ -9,6 +9,7 @@ from typing import NoReturn, Protocol
 
 from coincurve import PrivateKey
 
+from execution.eip1559 import Transaction, TransactionError, signing_hash
 from execution.orders import (
     CHAIN_ID,
     DOMAIN_SEPARATORS,
@@ -112,6 +113,20 @@ def sign_order(signer: Keys, plan: OrderPlan, *, wallet: str, session: bool = Fa
 def sign_login(signer: Keys, login: Login, *, chain_id: int) -> bytes:
     """The 65-byte signature of a ClobAuth statement, by the key of the address it is about. Raises SignerRefused."""
     return signer.sign(login.address, login_digest(login, chain_id=chain_id))
+
+
+def sign_transaction(signer: Keys, transaction: Transaction, *, wallet: str) -> bytes:
+    """The 65-byte signature of a transaction by the key of its sender. Raises SignerRefused.
+
+    What is signed is computed from the fields; a transaction that names another digest is refused.
+    """
+    try:
+        digest = signing_hash(transaction)
+    except TransactionError as error:
+        raise SignerRefused(str(error)) from None
+    if transaction.digest != f"0x{digest.hex()}":
+        raise SignerRefused("The digest is not that of the transaction's fields.")
+    return signer.sign(wallet, digest)
 
 
 def login_digest(login: Login, *, chain_id: int) -> bytes:

@@ -22,7 +22,10 @@ MONEY_MODULES = (
     *("ledger/*.py", "guardrails/*.py"),
     *(
         f"execution/{name}.py"
-        for name in ("orders", "pricing", "books", "fees", "positions", "preflight", "about", "gamma")
+        for name in (
+            *("orders", "pricing", "books", "fees", "positions", "preflight", "about", "gamma"),
+            *("approvals", "eip1559", "signer/transaction_policy"),
+        )
     ),
     *(f"execution/clob/{name}.py" for name in ("numbers", "trades", "order_state", "order_wire")),
     *(f"copytrading/{name}.py" for name in ("sizing", "fields", "signals", "groups", "holdings", "decide", "filters")),

@@ -2,6 +2,7 @@
 
     {"id": 7, "do": "order", "key": "0x…", "plan": {…}}     ->  {"id": 7, "signature": "…"}
     {"id": 8, "do": "login", "key": "0x…", "login": {…}}    ->  {"id": 8, "refused": "a sentence"}
+    {"id": 9, "do": "transaction", "key": "0x…", "transaction": {…}}
 
 Integers beyond 2^53 go as text. A frame that cannot be read is refused whole; there are no other words.
 """
@@ -11,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from execution.eip1559 import Transaction
 from execution.orders import ExchangeDomain, OrderPlan, OrderType
 from execution.ports import Login
 from ledger.units import Side
@@ -19,7 +21,11 @@ LENGTH_BYTES = 4
 FRAME_BYTES_MAX = 16_384
 """An order has about 1,000."""
 
+Subject = OrderPlan | Login | Transaction
+"""What can be asked for."""
+
 _INTEGERS = ("size_micros", "limit_micros", "tick_micros", "maker_amount", "taker_amount", "token_id", "salt")
+_WEI = ("max_fee_per_gas", "max_priority_fee_per_gas", "value_wei")
 _COUNTS = ("signature_type", "timestamp_ms")
 _TEXTS = ("maker", "signer", "order_hash", "book_version", "key")
 _BYTES = ("metadata", "builder")
@@ -36,7 +42,7 @@ class Asked:
 
     number: int
     key: str
-    subject: OrderPlan | Login
+    subject: Subject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +64,8 @@ def request_bytes(asked: Asked) -> bytes:
     told: dict[str, Any] = {"id": asked.number, "key": asked.key}
     if isinstance(subject, Login):
         told |= {"do": "login", "login": _values(subject)}
+    elif isinstance(subject, Transaction):
+        told |= {"do": "transaction", "transaction": _values(subject)}
     else:
         told |= {"do": "order", "plan": _values(subject)}
     return _frame(told)
@@ -88,7 +96,7 @@ def read_request(body: bytes) -> Asked | Answered:
         return Answered(number=number, refused=str(error))
 
 
-def _subject(told: dict[str, Any]) -> OrderPlan | Login:
+def _subject(told: dict[str, Any]) -> Subject:
     if told.get("do") == "login":
         login = _part(told, "login")
         return Login(
@@ -96,7 +104,9 @@ def _subject(told: dict[str, Any]) -> OrderPlan | Login:
         )
     if told.get("do") == "order":
         return _plan(_part(told, "plan"))
-    raise BadFrame("This signer signs orders and logins, and does nothing else.")
+    if told.get("do") == "transaction":
+        return _transaction(_part(told, "transaction"))
+    raise BadFrame("This signer signs orders, logins and transactions, and does nothing else.")
 
 
 def read_answer(body: bytes) -> Answered:
@@ -124,14 +134,23 @@ def _plan(told: dict[str, Any]) -> OrderPlan:
     return OrderPlan(**values, **words)
 
 
-def _values(subject: OrderPlan | Login) -> dict[str, Any]:
+def _transaction(told: dict[str, Any]) -> Transaction:
+    if set(told) != {field.name for field in fields(Transaction)}:
+        raise BadFrame("The transaction has not the fields of a transaction.")
+    values: dict[str, Any] = {name: _integer(told, name) for name in _WEI}
+    values |= {name: _count(told, name) for name in ("chain_id", "nonce", "gas")}
+    values |= {name: _text(told, name) for name in ("to", "digest")}
+    return Transaction(**values, calldata=_hex(told, "calldata"))
+
+
+def _values(subject: Subject) -> dict[str, Any]:
     return {field.name: _value(field.name, getattr(subject, field.name)) for field in fields(subject)}
 
 
 def _value(name: str, value: Any) -> Any:
     if isinstance(value, bytes):
         return value.hex()
-    return str(value) if name in _INTEGERS else value
+    return str(value) if name in _INTEGERS or name in _WEI else value
 
 
 def _frame(told: dict[str, Any]) -> bytes:

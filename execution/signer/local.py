@@ -1,14 +1,16 @@
 """The signer in this process: asks its policy, then signs with the key the ring gives it."""
 
+from collections import defaultdict, deque
 from collections.abc import Callable
 from datetime import datetime
 from typing import Protocol
 
+from execution.eip1559 import Transaction
 from execution.orders import OrderError, OrderPlan
 from execution.ports import Login, SignerRefused
 from execution.signer.keys import KeyRing
 from execution.signer.policy import SigningPolicy
-from execution.signing import LocalSigner, sign_login, sign_order
+from execution.signing import LocalSigner, sign_login, sign_order, sign_transaction
 from ledger.clock import Clock
 
 Refusal = Callable[[SigningPolicy, datetime], str | None]
@@ -16,6 +18,12 @@ Refusal = Callable[[SigningPolicy, datetime], str | None]
 
 A_MOMENT_MS = 5.0
 """A key that is open is there at once; whoever waited longer for one asks the policy again."""
+
+DAY_MS = 86_400_000
+
+TRANSACTIONS_MAX = 24
+"""Of one wallet in a day: an account needs seven once. Each has a bounded fee, and so has then what a hijacked engine
+can burn of the owner's POL."""
 
 
 class PolicySource(Protocol):
@@ -35,6 +43,7 @@ class LocalKeySigner:
 
     def __init__(self, keys: KeyRing, policy: PolicySource, clock: Clock) -> None:
         self._keys, self._policy, self._clock = keys, policy, clock
+        self._transactions_ms: defaultdict[str, deque[float]] = defaultdict(deque)
 
     def expect(self) -> None:
         """Orders are being prepared: look at the accounts meanwhile."""
@@ -53,6 +62,20 @@ class LocalKeySigner:
             return sign_login(signer, login, chain_id=policy.chain_id)
         except (OrderError, OverflowError) as error:
             raise SignerRefused("The login cannot be hashed.") from error
+
+    async def sign_transaction(self, transaction: Transaction, *, key: str) -> bytes:
+        """The 65-byte signature of a transaction. Raises SignerRefused with a sentence."""
+        signer, _policy = await self._allowed(key, lambda policy, _now: policy.transaction_refusal(transaction, key))
+        self._count_transaction(key.lower())
+        return sign_transaction(signer, transaction, wallet=key)
+
+    def _count_transaction(self, wallet: str) -> None:
+        signed_ms, now_ms = self._transactions_ms[wallet], self._clock.monotonic_ms()
+        while signed_ms and now_ms - signed_ms[0] >= DAY_MS:
+            signed_ms.popleft()
+        if len(signed_ms) >= TRANSACTIONS_MAX:
+            raise SignerRefused(f"{TRANSACTIONS_MAX} transactions of {wallet} were signed within a day; no more are.")
+        signed_ms.append(now_ms)
 
     async def _allowed(self, key: str, refusal: Refusal) -> tuple[LocalSigner, SigningPolicy]:
         """The key, and the policy that allows its use now; nothing is awaited between this answer and the signing."""

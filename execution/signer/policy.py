@@ -1,7 +1,7 @@
-"""What a signer signs: orders of known accounts on known exchanges, and logins of their keys; nothing else. Pure.
+"""What a signer signs: orders of known accounts on known exchanges, logins of their keys, approvals. Pure.
 
 The engine that asks is not trusted with more: whoever takes it over can trade with an account, in amounts that are
-bounded, and can neither withdraw, transfer nor approve anything, for no such thing can even be put into words here.
+bounded, and can neither withdraw nor transfer anything, nor approve anybody but the venue's own contracts.
 """
 
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from execution.eip1559 import Transaction
 from execution.orders import (
     CHAIN_ID,
     EXCHANGES,
@@ -22,12 +23,13 @@ from execution.orders import (
     order_hash,
 )
 from execution.ports import Login
+from execution.signer.transaction_policy import TransactionTerms, takes_back
 from ledger.units import Side, text_from_micros
 
 LOGIN_SKEW_S = 600
 """A login counts by its moment: one for another day would be a spare key."""
 
-POLY_1271 = 3
+EOA, POLY_1271 = 0, 3
 NONCE_BOUND = 1 << 32
 
 
@@ -58,6 +60,7 @@ class SigningPolicy:
     accounts: Mapping[str, SigningAccount] = field(default_factory=dict)
     builders: frozenset[bytes] = frozenset({ZERO_BYTES32})
     """Builder codes that orders may carry: a builder takes a fee of its own."""
+    transactions: TransactionTerms = field(default_factory=TransactionTerms)
 
     def order_refusal(self, plan: OrderPlan, key: str, *, now: datetime) -> str | None:
         """Why this order is not signed with this key, as a sentence; None when it is."""
@@ -90,6 +93,22 @@ class SigningPolicy:
         if not 0 <= login.nonce < NONCE_BOUND:
             return "The nonce of the login is none that the venue uses."
         return None
+
+    def transaction_refusal(self, transaction: Transaction, key: str) -> str | None:
+        """Why this transaction is not signed with this key, as a sentence; None when it is.
+
+        It moves the account's own address, so only a wallet that is its own key can have one; never a session key.
+        """
+        if transaction.chain_id != self.chain_id:
+            return f"Transactions are signed for chain {self.chain_id} alone, not for {transaction.chain_id}."
+        account = self.accounts.get(key.lower())
+        if account is None:
+            return f"There is no account with the wallet {key[:50]}: only a wallet's own key signs transactions."
+        if account.session or account.signature_type != EOA or account.signer != account.wallet:
+            return f"The account of {account.wallet} is no EOA; transactions are signed for those alone."
+        if not account.active and not takes_back(transaction):
+            return f"The account of {account.wallet} is stopped."
+        return self.transactions.refusal(transaction)
 
     def _amount_refusal(self, plan: OrderPlan) -> str | None:
         size, price, tick = plan.size_micros, plan.limit_micros, plan.tick_micros

@@ -5,6 +5,7 @@ from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
+from execution.eip1559 import Transaction
 from execution.orders import OrderPlan
 from execution.ports import Login, SignerRefused
 from execution.signer.frames import (
@@ -12,6 +13,7 @@ from execution.signer.frames import (
     Answered,
     Asked,
     BadFrame,
+    Subject,
     frame_length,
     read_answer,
     request_bytes,
@@ -40,13 +42,17 @@ class RemoteSigner:
         """The 65-byte signature of a login. Raises SignerRefused, also when nobody answers."""
         return await self._ask(login, key)
 
+    async def sign_transaction(self, transaction: Transaction, *, key: str) -> bytes:
+        """The 65-byte signature of a transaction. Raises SignerRefused, also when nobody answers."""
+        return await self._ask(transaction, key)
+
     async def close(self) -> None:
         """Hang up; what was asked and not answered is refused."""
         if self._line is not None:
             await self._line.close()
             self._line = None
 
-    async def _ask(self, subject: OrderPlan | Login, key: str) -> bytes:
+    async def _ask(self, subject: Subject, key: str) -> bytes:
         asked = Asked(number=next(self._numbers), key=key, subject=subject)
         try:
             async with asyncio.timeout(self._answer_s):

@@ -10,12 +10,14 @@ from typing import IO
 
 import structlog
 
+from execution.eip1559 import Transaction
 from execution.ports import Login, Signer, SignerRefused
 from execution.signer.frames import (
     LENGTH_BYTES,
     Answered,
     Asked,
     BadFrame,
+    Subject,
     answer_bytes,
     frame_length,
     read_request,
@@ -149,10 +151,7 @@ class _Connection:
     async def _signed(self, asked: Asked) -> Answered:
         try:
             async with asyncio.timeout(SIGN_S):
-                if isinstance(asked.subject, Login):
-                    signature = await self._signer.sign_login(asked.subject, key=asked.key)
-                else:
-                    signature = await self._signer.sign_order(asked.subject, key=asked.key)
+                signature = await self._signature(asked.subject, asked.key)
         except SignerRefused as refused:
             return Answered(number=asked.number, refused=str(refused))
         except TimeoutError:
@@ -162,6 +161,13 @@ class _Connection:
             log.error("The signer failed.", action="signer-failed", error=type(error).__name__)
             return Answered(number=asked.number, refused="The signer failed; its log says how.")
         return Answered(number=asked.number, signature=signature)
+
+    async def _signature(self, subject: Subject, key: str) -> bytes:
+        if isinstance(subject, Login):
+            return await self._signer.sign_login(subject, key=key)
+        if isinstance(subject, Transaction):
+            return await self._signer.sign_transaction(subject, key=key)
+        return await self._signer.sign_order(subject, key=key)
 
 
 def _lock_beside(path: Path) -> IO[bytes]:

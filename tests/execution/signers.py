@@ -5,10 +5,21 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
+from execution.approvals import (
+    Approval,
+    MoneyApproval,
+    SharesApproval,
+    calldata_of,
+    contract_of,
+    needed_approvals,
+)
+from execution.deployments import PUBLISHED
+from execution.eip1559 import Transaction, with_digest
 from execution.orders import EXCHANGES, ExchangeDomain, OrderDraft, OrderPlan, build_plan
 from execution.ports import Login, SignerRefused
 from execution.signer.local import LocalKeySigner
 from execution.signer.policy import SigningAccount, SigningPolicy
+from execution.signer.transaction_policy import TransactionTerms
 from execution.signing import LocalSigner, address_of
 from ledger.clock import Clock
 from ledger.units import ONE, Micros, Side
@@ -40,6 +51,16 @@ ACCOUNTS: Mapping[str, SigningAccount] = {
 }
 KEY_OF = {FAY: PRIVATE_KEY, FRED: OTHER_KEY, SESSION: SESSION_KEY}
 
+POLYGON = PUBLISHED[137]
+GWEI = 10**9
+NEEDED = needed_approvals(POLYGON, amount=10).values()
+TERMS = TransactionTerms(
+    spenders=frozenset((each.token, each.spender) for each in NEEDED if isinstance(each, MoneyApproval)),
+    operators=frozenset((each.ledger, each.operator) for each in NEEDED if isinstance(each, SharesApproval)),
+    fee_max_wei=10**16,
+)
+"""What Polygon's exchanges need, for at most 0.01 POL each."""
+
 
 def policy(**changes: Any) -> SigningPolicy:
     """Polygon, the three exchanges, at most $100 an order, and the accounts above."""
@@ -48,6 +69,7 @@ def policy(**changes: Any) -> SigningPolicy:
         contracts=frozenset(exchange.lower() for _version, exchange in EXCHANGES.values()),
         max_order_micros=100 * ONE,
         accounts=ACCOUNTS,
+        transactions=TERMS,
     )
     return dataclasses.replace(usual, **changes)
 
@@ -91,6 +113,21 @@ def plan_of(wallet: str, **changes: Any) -> OrderPlan:
 def login(address: str = FAY, **changes: Any) -> Login:
     """A login of this moment."""
     return dataclasses.replace(Login(address=address, timestamp=SENT_MS // 1_000), **changes)
+
+
+def approval(given: Approval | None = None, **changes: Any) -> Transaction:
+    """A transaction that lets the exchange take ten micros of pUSD, or gives another approval."""
+    wanted = given or MoneyApproval(token=POLYGON.collateral, spender=POLYGON.exchange_v2, amount=10)
+    usual = Transaction(
+        chain_id=137,
+        nonce=3,
+        to=contract_of(wanted),
+        calldata=calldata_of(wanted),
+        gas=60_000,
+        max_fee_per_gas=100 * GWEI,
+        max_priority_fee_per_gas=30 * GWEI,
+    )
+    return with_digest(dataclasses.replace(usual, **changes))
 
 
 class Ring:

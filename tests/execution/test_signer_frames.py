@@ -7,6 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.approvals import needed_approvals, read_approval
+from execution.deployments import PUBLISHED
+from execution.eip1559 import Transaction, signing_hash
 from execution.orders import OrderPlan, order_digest
 from execution.ports import Login, SignerRefused
 from execution.signer.frames import Answered, Asked, BadFrame, answer_bytes, read_answer, read_request, request_bytes
@@ -19,6 +22,7 @@ from tests.execution.signers import (
     SAFE,
     SENT_MS,
     SESSION,
+    approval,
     local_signer,
     login,
     plan,
@@ -26,7 +30,15 @@ from tests.execution.signers import (
     policy,
 )
 
-SUBJECTS = (plan(), plan_of(DEPOSIT), plan_of(PROXY), plan_of(FRED, whole_cents=True), login(), login(SESSION))
+SUBJECTS = (
+    plan(),
+    plan_of(DEPOSIT),
+    plan_of(PROXY),
+    plan_of(FRED, whole_cents=True),
+    login(),
+    login(SESSION),
+    approval(),
+)
 
 ODD: tuple[Any, ...] = (
     *(FAY, FRED, PROXY, SAFE, DEPOSIT, SESSION, FAY.upper(), FAY.replace("0x", "0X"), "0x", "\ud800", "\x00", "²"),
@@ -41,7 +53,7 @@ def frames(draw: st.DrawFn) -> bytes:
     """A request of which a field or two are others, or are not there."""
     told = json.loads(request_bytes(Asked(number=1, key=FAY, subject=draw(st.sampled_from(SUBJECTS))))[4:])
     told["key"] = draw(st.sampled_from([FAY, FRED, SESSION]))
-    part = told["plan"] if "plan" in told else told["login"]
+    part = next(told[name] for name in ("plan", "login", "transaction") if name in told)
     for place in draw(st.lists(st.sampled_from([told, part, part]), max_size=2)):
         name = draw(st.sampled_from(sorted({"id", "do", *place})))
         if draw(st.booleans()):
@@ -70,6 +82,8 @@ def answer_to(frame: bytes) -> tuple[Asked | None, bytes]:
 async def signed(asked: Asked) -> bytes:
     if isinstance(asked.subject, Login):
         return await local_signer().sign_login(asked.subject, key=asked.key)
+    if isinstance(asked.subject, Transaction):
+        return await local_signer().sign_transaction(asked.subject, key=asked.key)
     return await local_signer().sign_order(asked.subject, key=asked.key)
 
 
@@ -82,3 +96,8 @@ def test_every_frame_is_signed_or_refused_and_raises_nothing_else(frame: bytes) 
         assert (asked.key.lower(), order.signature_type) == (account.signer, account.signature_type)
         assert order.order_hash == "0x" + order_digest(order).hex()
         assert order.side == "SELL" or order.maker_amount <= policy().max_order_micros
+    if asked is not None and signature and isinstance(asked.subject, Transaction):
+        sent = asked.subject
+        assert asked.key.lower() in (FAY, FRED)
+        assert (sent.chain_id, sent.value_wei, sent.digest) == (137, 0, "0x" + signing_hash(sent).hex())
+        assert read_approval(sent.to, sent.calldata) in needed_approvals(PUBLISHED[137], amount=10).values()

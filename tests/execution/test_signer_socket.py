@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from execution.eip1559 import Transaction
 from execution.orders import OrderPlan
 from execution.ports import Login, Signer, SignerRefused
 from execution.signer import server
@@ -29,7 +30,7 @@ from execution.signer.frames import (
 )
 from execution.signer.remote import RemoteSigner
 from execution.signer.server import SignerServer, SocketTaken
-from tests.execution.signers import ACCOUNTS, FAY, FRED, SESSION, local_signer, login, plan, plan_of
+from tests.execution.signers import ACCOUNTS, FAY, FRED, SESSION, approval, local_signer, login, plan, plan_of
 
 
 @asynccontextmanager
@@ -114,6 +115,9 @@ class Slow:
         return plan.salt.to_bytes(2, "big")
 
     async def sign_login(self, login: Login, *, key: str) -> bytes:
+        raise SignerRefused("never")
+
+    async def sign_transaction(self, transaction: Transaction, *, key: str) -> bytes:
         raise SignerRefused("never")
 
 
@@ -257,6 +261,7 @@ def framed(told: object) -> bytes:
 
 
 ORDER = json.loads(request_bytes(Asked(number=1, key=FAY, subject=plan()))[4:])
+CALL = json.loads(request_bytes(Asked(number=1, key=FAY, subject=approval()))[4:])
 
 
 @pytest.mark.parametrize(
@@ -266,6 +271,11 @@ ORDER = json.loads(request_bytes(Asked(number=1, key=FAY, subject=plan()))[4:])
         {"id": 5, "do": "sign", "key": FAY, "digest": "00" * 32},
         {"id": 5, "do": "transaction", "key": FAY, "to": FRED},
         {"id": 5, "do": "order", "key": FAY},
+        {**CALL, "id": 5, "transaction": {**CALL["transaction"], "accessList": []}},
+        {**CALL, "id": 5, "transaction": {**CALL["transaction"], "value_wei": 0}},
+        {**CALL, "id": 5, "transaction": {**CALL["transaction"], "gas": -1}},
+        {**CALL, "id": 5, "transaction": {**CALL["transaction"], "calldata": "0x"}},
+        {**CALL, "id": 5, "do": "order"},
         {**ORDER, "id": 5, "key": 7},
         {**ORDER, "id": 5, "plan": {**ORDER["plan"], "approve": "all"}},
         {**ORDER, "id": 5, "plan": {**ORDER["plan"], "domain": "V4"}},
@@ -307,7 +317,7 @@ async def test_noise_is_not_answered_and_harms_nobody(path: Path, frame: bytes) 
 
 
 def test_frames_say_what_was_asked_and_answered() -> None:
-    for subject in (plan(), plan_of("0x" + "cc" * 20, whole_cents=True), login()):
+    for subject in (plan(), plan_of("0x" + "cc" * 20, whole_cents=True), login(), approval()):
         asked = Asked(number=3, key=FAY, subject=subject)
         assert read_request(request_bytes(asked)[4:]) == asked
     for answered in (Answered(number=4, signature=b"\x01" * 65), Answered(number=5, refused="Because.")):

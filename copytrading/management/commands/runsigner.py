@@ -32,7 +32,7 @@ class Command(BaseCommand):
     # it needs itself is asked below.
     requires_system_checks = ["key-files"]
 
-    help = "Hold the keys in this process, and sign orders and logins for engines on a Unix socket."
+    help = "Hold the keys in this process, and sign orders, logins and approvals for engines on a Unix socket."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """The command's options."""

@@ -11,10 +11,11 @@ from execution.clob.client import ClobClient
 from execution.clob.credentials import Access
 from execution.clob.login import obtain_credentials
 from execution.clob.rates import OrderRates, RateSettings
+from execution.eip1559 import Transaction
 from execution.fees import FeeTerms
 from execution.http import SharedHttp
 from execution.orders import ExchangeDomain, OrderDraft, OrderPlan, OrderType, build_plan
-from execution.ports import Login, OrderRef, OrderState, Outcome
+from execution.ports import Login, OrderRef, OrderState, Outcome, SignerRefused
 from execution.sandbox.exchange.settling import SettlementTimes
 from execution.sandbox.markets import SandboxMarket
 from execution.sandbox.sandbox import Sandbox
@@ -49,6 +50,10 @@ class OneKey:
     async def sign_login(self, login: Login, *, key: str) -> bytes:
         """For the credentials."""
         return sign_login(self._keys, login, chain_id=CHAIN_ID)
+
+    async def sign_transaction(self, transaction: Transaction, *, key: str) -> bytes:
+        """None is needed here."""
+        raise SignerRefused
 
 
 @dataclass(slots=True, kw_only=True)

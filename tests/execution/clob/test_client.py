@@ -41,6 +41,9 @@ class CountingSigner:
         self.logins.append(login)
         return b"\x01" * 65
 
+    async def sign_transaction(self, transaction: Any, *, key: str) -> bytes:
+        raise SignerRefused
+
 
 def signed(asked: Asked, *, timestamp: int = NOW_S) -> bool:
     expected = l2_signature(
