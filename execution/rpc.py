@@ -1,6 +1,7 @@
 """JSON-RPC calls to the chain over several nodes: the healthiest first, the next one where it fails.
 
-Only reading calls belong here: a call may reach several nodes.
+Only reading calls belong here, and raw transactions: a call may reach several nodes, and to send the same bytes to
+several is to send them once.
 """
 
 import json
@@ -24,6 +25,8 @@ BATCH_MAX = 50
 """Calls in one request; providers refuse more than 100, some more than 50."""
 
 _JSON = {"content-type": "application/json"}
+
+SENDING = "eth_sendRawTransaction"
 
 LIMITED, INVALID_REQUEST, METHOD_UNKNOWN, INVALID_PARAMETERS = -32005, -32600, -32601, -32602
 
@@ -271,7 +274,7 @@ def _trouble(error: object, call: Call) -> Exception:
         return _Failed("it asks for fewer requests")
     if call.must_exist:
         return _Lacks(f"{call.method} was refused with {code}, {message!r}")
-    if code in (INVALID_PARAMETERS, METHOD_UNKNOWN):
+    if code in (INVALID_PARAMETERS, METHOD_UNKNOWN) or call.method == SENDING:
         return NodeRefused(f"The node refuses {call.method} with {code}: {message!r}.", code=code)
     return _Failed(f"{call.method} was refused with {code}, {message!r}")
 
