@@ -38,6 +38,7 @@ class Addresses:
     neg_risk_exchange: str = "0xe2222d279d744050d28e00520010520000310F59"
     exchange_v3: str = "0xe3333700cA9d93003F00f0F71f8515005F6c00Aa"
     neg_risk_adapter: str = "0xd91E80cF2E7be2e162c6513ceD06f1dD0dA35296"
+    position_manager: str = "0x006F54F7f9A22e0000CC2AB60031000000ae9fEF"
 
     @property
     def exchanges(self) -> tuple[str, str, str]:
@@ -69,7 +70,9 @@ async def deploy(
     node: Node, contracts: Contracts, addresses: Addresses, *, admin: str, operators: Sequence[str]
 ) -> None:
     """Put all contracts in place; what the admin sets by transaction is mined on return. Raises DeploymentFailed."""
-    put = [("anvil_setCode", (addresses.conditional_tokens, contracts.conditional_tokens.deployed_bytecode))]
+    # Of Protocol V2's ledger nobody has the program: another ERC-1155 in its place takes the approvals, and no more.
+    ledgers = (addresses.conditional_tokens, addresses.position_manager)
+    put = [("anvil_setCode", (each, contracts.conditional_tokens.deployed_bytecode)) for each in ledgers]
     for address, creation in _creations(contracts, addresses, admin):
         # A constructor run by eth_call answers the code with its immutable values filled in.
         code = await node.text("eth_call", {"from": admin, "data": creation}, "latest")

@@ -203,6 +203,19 @@ class OnChain:
         """Shares of wallets (lower-case) and tokens in the latest block, in micros."""
         return await self._funds.read(keys)
 
+    async def approvals(self, wallet: str) -> dict[str, tuple[int, bool]]:
+        """By exchange: how much pUSD of a wallet it may take, in micros, and whether it may move the shares."""
+        to, found = self.addresses, {}
+        for exchange in to.exchanges:
+            ledger = to.position_manager if exchange == to.exchange_v3 else to.conditional_tokens
+            asked = (
+                {"to": to.collateral, "data": self.contracts.collateral.call("allowance", wallet, exchange)},
+                {"to": ledger, "data": self.contracts.conditional_tokens.call("isApprovedForAll", wallet, exchange)},
+            )
+            money, moves = await self.node.batch([("eth_call", (each, "latest")) for each in asked])
+            found[exchange] = (int(money, 16), int(moves, 16) == 1)
+        return found
+
     def listen_to_heads(self, listener: HeadListener) -> None:
         """Be told the number of each new head."""
         self._head_listeners.append(listener)

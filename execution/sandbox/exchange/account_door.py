@@ -1,7 +1,7 @@
 """The REST of an account: its keys, its open orders, its trades, its balances, its limits."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from execution.sandbox.exchange.floor import Floor
@@ -22,6 +22,9 @@ DOOR = "clob-account"
 KINDS = (DELAY, DISCONNECT, HALF_OPEN, TOO_MANY, SERVER_ERROR)
 ASSET_TYPES = ("COLLATERAL", "CONDITIONAL", "CONDITIONAL-V2")
 TOKEN_DIGITS_MAX = 78
+
+OnChainApprovals = Callable[[str], Awaitable[Mapping[str, tuple[int, bool]]]]
+"""Of a wallet, by exchange: how much pUSD it may take, and whether it may move the shares."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +54,7 @@ class AccountDoor:
         self._floor = parts.floor
         self._intake = parts.intake
         self._heartbeats = parts.heartbeats
+        self.on_chain: OnChainApprovals | None = None
         self._login("POST", "/auth/api-key", parts.keys.create)
         self._login("GET", "/auth/derive-api-key", parts.keys.derive)
         self._route("GET", "/auth/api-keys", self._api_keys)
@@ -116,17 +120,29 @@ class AccountDoor:
         return answer(page(rows, ask.one("next_cursor")))
 
     async def _balance(self, ask: Ask, caller: Credentials) -> Reply:
-        kind, signature_type = ask.one("asset_type") or "", ask.one("signature_type") or "0"
-        if kind not in ASSET_TYPES or signature_type not in ("0", "1", "2", "3"):
-            raise Refused("invalid asset type" if kind not in ASSET_TYPES else "invalid signature type")
+        kind = ask.one("asset_type") or ""
+        if kind not in ASSET_TYPES:
+            raise Refused("invalid asset type")
         asset = CASH if kind == "COLLATERAL" else _token(ask.one("token_id") or "")
-        wallet = self._wallets.of_key(caller.address, int(signature_type)) or ""
+        wallet = self._wallet(ask, caller)
         allowances = {each: str(self._funds.allowance(wallet, asset, each)) for each in self._funds.spenders}
         return answer({"balance": str(max(0, self._funds.balance(wallet, asset))), "allowances": allowances})
 
-    async def _refresh(self, _ask: Ask, _caller: Credentials) -> Reply:
-        """Balances are never old here; the venue's own cache is refreshed by this."""
+    async def _refresh(self, ask: Ask, caller: Credentials) -> Reply:
+        """Approvals are read from the chain, where there is one; balances are never old here."""
+        wallet = self._wallet(ask, caller)
+        if self.on_chain is not None and wallet:
+            for exchange, (micros, moves) in (await self.on_chain(wallet)).items():
+                self._funds.allow(wallet, micros, exchange)
+                self._funds.approve_shares(wallet, exchange, on=moves)
         return answer("")
+
+    def _wallet(self, ask: Ask, caller: Credentials) -> str:
+        """Whose funds are asked about; empty where the key has no such wallet."""
+        signature_type = ask.one("signature_type") or "0"
+        if signature_type not in ("0", "1", "2", "3"):
+            raise Refused("invalid signature type")
+        return self._wallets.of_key(caller.address, int(signature_type)) or ""
 
     async def _tier(self, _ask: Ask, caller: Credentials) -> Reply:
         rates = self._gate.signers

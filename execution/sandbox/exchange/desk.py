@@ -99,6 +99,10 @@ class Exchange:
         """Approve shares for one exchange or all, or take that back; the allowance of pUSD stays as it is."""
         self.funds.approve_shares(wallet.lower(), spender, on=on)
 
+    def read_approvals_from(self, on_chain: account_door.OnChainApprovals) -> None:
+        """Have the venue read a wallet's approvals from a chain, whenever its owner asks it to look again."""
+        self._accounts.on_chain = on_chain
+
     def register_wallet(self, wallet: str, owner: str, *, signature_type: int = DEPOSIT) -> None:
         """Make a proxy (1), Safe (2) or deposit wallet (3) known. Raises ValueError."""
         self.wallets.register(wallet, owner, signature_type=signature_type)
@@ -176,7 +180,7 @@ class Exchange:
 
     def _open_account_door(self, parts: DeskParts) -> None:
         faults = parts.faults.door(account_door.DOOR, kinds=account_door.KINDS)
-        account_door.AccountDoor(
+        self._accounts = account_door.AccountDoor(
             parts.server,
             self._gate,
             faults,
