@@ -1,8 +1,10 @@
-"""What the commands share: running an engine under signals, and telling of it in JSON or sentences."""
+"""What the commands share: arguments, running an engine under signals, and telling of it in JSON or sentences."""
 
 import asyncio
 import json
+import re
 import signal
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +14,8 @@ from copytrading.readiness import OK, database_states
 from copytrading.report import run_report
 from copytrading.supervisor import Engine, Source, Supervisor
 from ledger.system import tuned_interpreter
+
+WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 
 
 def run_engine(
@@ -32,6 +36,16 @@ def require_migrated() -> None:
         raise CommandError(f"The database {states['database']}; see DATABASE_URL.")
     if states["migrations"] != OK:
         raise CommandError("The database is not migrated: run `manage.py migrate`.")
+
+
+def wallet(text: str) -> str:
+    """An argument that is an address, in lower case.
+
+    Raises ArgumentTypeError with a sentence that repeats nothing of it: it might be a key.
+    """
+    if not WALLET.fullmatch(text):
+        raise ArgumentTypeError("a wallet is 0x and 40 hexadecimal digits")
+    return text.lower()
 
 
 def one_line(report: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from execution.abi_words import WORD, AbiError, Words
 from execution.deployments import Deployment
+from ledger.units import text_from_micros
 
 UNLIMITED = (1 << 256) - 1
 
@@ -77,6 +78,14 @@ def needed_approvals(deployment: Deployment, *, amount: int) -> Mapping[str, App
 def contract_of(approval: Approval) -> str:
     """The contract that is called to give it."""
     return approval.token if isinstance(approval, MoneyApproval) else approval.ledger
+
+
+def sentence_of(approval: Approval) -> str:
+    """What it allows, for people."""
+    if isinstance(approval, MoneyApproval):
+        most = "without end" if approval.amount == UNLIMITED else f"up to ${text_from_micros(approval.amount)}"
+        return f"{approval.spender} may take pUSD of {approval.token}, {most}"
+    return f"{approval.operator} may {'' if approval.approved else 'not '}move the shares in {approval.ledger}"
 
 
 def takes_back(approval: Approval) -> bool:

@@ -233,7 +233,7 @@ def _balance(seen: Examined) -> Missing | None:
 def _allowances(seen: Examined) -> list[Missing | None]:
     if seen.allowances is None:
         return []
-    step = _step(seen, "approve pUSD and setApprovalForAll of the shares from the wallet")
+    step = _step(seen, f"{_own_command(seen)} sends the approve of pUSD")
     return [
         Missing(
             part=Part.ALLOWANCE,
@@ -252,7 +252,7 @@ def _share_approvals(seen: Examined) -> list[Missing | None]:
             part=Part.SHARES,
             sentence=f"The exchange {domain.value} may not move the wallet's shares: nothing is bought there, because "
             "it could not be sold.",
-            next=f"Allow it: {_step(seen, _own_leave(domain))}.",
+            next=f"Allow it: {_step(seen, _own_leave(seen, domain))}.",
             blocks=False,
             no_exit=domain.value,
         )
@@ -262,12 +262,16 @@ def _share_approvals(seen: Examined) -> list[Missing | None]:
 
 
 def _step(seen: Examined, own: str) -> str:
-    """What the owner of a wallet that is its own key does, or does on the venue's site for any other."""
+    """What a person does here for a wallet that is its own key; any other's owner does it on the venue's site."""
     return own if seen.signature_type == EOA else "its owner enables trading on the venue's site"
 
 
-def _own_leave(domain: ExchangeDomain) -> str:
-    return f"setApprovalForAll of {_LEDGERS[domain]} for that exchange from the wallet"
+def _own_leave(seen: Examined, domain: ExchangeDomain) -> str:
+    return f"{_own_command(seen)} sends the setApprovalForAll of {_LEDGERS[domain]}"
+
+
+def _own_command(seen: Examined) -> str:
+    return f"`manage.py approveaccount --wallet {seen.wallet}`"
 
 
 _LEDGERS: Mapping[ExchangeDomain, str] = {

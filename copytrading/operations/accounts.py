@@ -1,5 +1,9 @@
-"""Adds a follower's account on the venue: its sealed key, its row and the follower's mode, in one transaction."""
+"""Adds a follower's account on the venue: its sealed key, its row and the follower's mode, in one transaction.
 
+And keeps on record what a person has sent for one.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -75,6 +79,28 @@ def add_account(new: NewAccount, secret: bytes | None, *, vault: Vault, actor: s
     except IntegrityError:
         raise AccountRefused("Another account with this follower or this key was made at the same moment.") from None
     return account
+
+
+def note_approvals(follower_id: int, names: Sequence[str], *, first_nonce: int, chain_id: int, actor: str) -> None:
+    """Record that a person has these approvals sent, before the first one leaves; wallet and nonces say which they are.
+
+    Raises AccountRefused when the account is gone.
+    """
+    with transaction.atomic():
+        account = TradingAccount.objects.filter(follower_id=follower_id).first()
+        if account is None:
+            raise AccountRefused("The account is gone.")
+        sent = {name: first_nonce + number for number, name in enumerate(names)}
+        note = AuditNote(
+            actor=actor,
+            action="approve",
+            subject="execution.tradingaccount",
+            subject_id=str(account.pk),
+            label=str(account),
+            before={"missing": list(names)},
+            after={"chain_id": chain_id, "nonces": sent},
+        )
+        write_audit([note])
 
 
 def _refuse_paper(follower: Follower) -> None:

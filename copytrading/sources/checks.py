@@ -117,7 +117,7 @@ def _clear_venue() -> Iterator[CheckMessage]:
         if _open_to_others(parts):
             sentence = f"{name} is not encrypted: whoever is on the way can make up trades."
             yield Warning(sentence, hint="Write https:// or wss://.", id="slipstream.W032")
-        if _is_here(parts):
+        if is_here(parts):
             sentence = f"{name} leads to this machine: a sandbox makes its trades up."
             yield Warning(sentence, hint=f"Leave {name} out.", id="slipstream.W033")
 
@@ -142,10 +142,11 @@ def _parts(url: str) -> SplitResult | None:
 
 
 def _open_to_others(parts: SplitResult) -> bool:
-    return parts.scheme in CLEAR and not _is_here(parts)
+    return parts.scheme in CLEAR and not is_here(parts)
 
 
-def _is_here(parts: SplitResult) -> bool:
+def is_here(parts: SplitResult) -> bool:
+    """Whether an address is of this machine itself."""
     host = parts.hostname or ""
     try:
         return ip_address(host).is_loopback

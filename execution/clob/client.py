@@ -193,8 +193,15 @@ class ClobClient:
 
     async def shares(self, access: Access, token_id: int, *, version: str) -> Balance:
         """The shares of one token in an account's wallet; `version` is the market's, which says where they are."""
-        kind = "CONDITIONAL-V2" if version == "v2" else "CONDITIONAL"
-        return await self._balance(access, {"asset_type": kind, "token_id": str(token_id)})
+        return await self._balance(access, _share_query(token_id, version))
+
+    async def look_again(self, access: Access, token_id: int | None = None, *, version: str = "") -> None:
+        """Have the venue read an account's pUSD, or one token, and what may be taken of it from the chain anew."""
+        asked = {"asset_type": "COLLATERAL"} if token_id is None else _share_query(token_id, version)
+        asked["signature_type"] = str(access.signature_type)
+        await self._asker.ask(
+            Question(kind=BALANCES, path="/balance-allowance/update", credentials=access.credentials, query=asked)
+        )
 
     async def closed_only(self, credentials: ApiCredentials) -> bool:
         """Whether the venue lets this account only close what it has."""
@@ -264,6 +271,10 @@ class ClobClient:
             )
         except (NumberError, TypeError, ValueError):
             raise HostDown("The balance cannot be read.") from None
+
+
+def _share_query(token_id: int, version: str) -> dict[str, str]:
+    return {"asset_type": "CONDITIONAL-V2" if version == "v2" else "CONDITIONAL", "token_id": str(token_id)}
 
 
 def _credentials(value: object, login: Login) -> ApiCredentials:

@@ -85,8 +85,18 @@ def test_every_exchange_without_leave_is_named() -> None:
 def test_an_exchange_that_may_not_move_the_shares_is_named_with_the_contract_to_allow_it_on() -> None:
     lacks = missing(replace(WELL, signature_type=0, sellable={ExchangeDomain.CTF_V2: True, ExchangeDomain.V3: False}))
     assert [(each.part, each.blocks, each.no_exit) for each in lacks] == [(Part.SHARES, False, "V3")]
-    assert "setApprovalForAll of PositionManager" in lacks[0].next
+    step = f"`manage.py approveaccount --wallet {WELL.wallet}` sends the setApprovalForAll of PositionManager"
+    assert step in lacks[0].next
     assert lacks[0].as_json().get("no_exit") == "V3"
+
+
+@pytest.mark.parametrize(
+    ("signature_type", "step"), [(0, "`manage.py approveaccount --wallet 0x"), (3, "venue's site")]
+)
+def test_only_a_wallet_that_is_its_own_key_is_approved_from_here(signature_type: int, step: str) -> None:
+    lacks = missing(replace(WELL, signature_type=signature_type, allowances={}, sellable={ExchangeDomain.V3: False}))
+    assert [each.part for each in lacks] == [Part.ALLOWANCE] * 3 + [Part.SHARES]
+    assert all(step in each.next for each in lacks)
 
 
 def test_without_a_key_its_credentials_are_no_step_yet() -> None:

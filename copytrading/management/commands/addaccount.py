@@ -1,7 +1,6 @@
 """`manage.py addaccount`: gives a follower an account on the venue. The key is typed or piped in, and stored sealed."""
 
 import getpass
-import re
 import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from datetime import UTC, datetime
@@ -10,7 +9,7 @@ from typing import Any
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
-from copytrading.console import one_line, require_migrated
+from copytrading.console import one_line, require_migrated, wallet
 from copytrading.operations.accounts import AccountRefused, NewAccount, account_trouble, add_account
 from copytrading.wiring_signer import build_vault, trading_address
 from execution.models import TradingAccount
@@ -21,16 +20,8 @@ from execution.vault.vault import VaultError
 from ledger.system import SystemClock
 
 WHO = "manage.py addaccount"
-WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
 KEY_CHARACTERS_MAX = 200
 TYPES = range(4)
-
-
-def wallet(text: str) -> str:
-    """A wallet in lower case. Raises ArgumentTypeError with a sentence that repeats nothing: it might be a key."""
-    if not WALLET.fullmatch(text):
-        raise ArgumentTypeError("a wallet is 0x and 40 hexadecimal digits")
-    return text.lower()
 
 
 def moment(text: str) -> datetime:

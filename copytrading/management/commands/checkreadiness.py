@@ -1,8 +1,7 @@
 """`manage.py checkreadiness [--wallet 0x…]`: what each account lacks to trade, and the next step."""
 
 import asyncio
-import re
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,17 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 
 from copytrading.accounts.readiness import blocking
-from copytrading.console import one_line, require_migrated
+from copytrading.console import one_line, require_migrated, wallet
 from copytrading.wiring_accounts import Looked, look_at_accounts
-
-WALLET = re.compile(r"0x[0-9a-fA-F]{40}")
-
-
-def wallet(text: str) -> str:
-    """An address in lower case. Raises ArgumentTypeError with a sentence that repeats nothing: it might be a key."""
-    if not WALLET.fullmatch(text):
-        raise ArgumentTypeError("a wallet is 0x and 40 hexadecimal digits")
-    return text.lower()
 
 
 class Command(BaseCommand):
