@@ -75,8 +75,8 @@ SIGNER_MAX_FEE_MILLIPOL: int = declare.number(
     "SIGNER_MAX_FEE_MILLIPOL",
     default=500,
     unit="thousandths of a POL",
-    meaning="The signer signs no transaction that may cost more, and 24 a day of one wallet. An approval takes 50,000 "
-    "gas: at 500 gwei, many times the usual price, 25 thousandths.",
+    meaning="The signer signs no transaction that may cost more, and at most 24 a day of one wallet. An approval takes "
+    "50,000 gas: at 500 gwei, many times the usual price, 25 thousandths.",
 )
 
 

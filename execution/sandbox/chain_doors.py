@@ -30,7 +30,7 @@ def chain_doors(chain: OnChain, *, providers: int = 2) -> Attachment:
         for name, path in zip(names, paths, strict=True):
             door = RpcDoor(chain, server, sandbox.faults.door(name), later=later, path=path)
             door.blocks_late = round(LATE_MS * sandbox.options.delay_factor / chain.block_ms) if chain.block_ms else 0
-        sandbox.exchange.read_approvals_from(chain.approvals)
+        sandbox.exchange.stand_beside(chain)
         try:
             await server.start()
             # Each address answers calls and takes subscriptions.

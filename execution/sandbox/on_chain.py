@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from execution.sandbox.anvil import STATES_KEPT, Anvil, AnvilSettings
 from execution.sandbox.chain_calls import Caller, ChainCall
-from execution.sandbox.chain_funds import Changes, Funds, Key
+from execution.sandbox.chain_funds import GAS_WEI, Changes, Funds, Key
 from execution.sandbox.deployment import Addresses, Contracts, deploy, load_contracts
 from execution.sandbox.happenings import Happening, Match, Settled
 from execution.sandbox.markets import SandboxMarket
@@ -215,6 +215,10 @@ class OnChain:
             money, moves = await self.node.batch([("eth_call", (each, "latest")) for each in asked])
             found[exchange] = (int(money, 16), int(moves, 16) == 1)
         return found
+
+    async def give_pol(self, wallet: str) -> None:
+        """Enough for the fees of many transactions."""
+        await self.node.call("anvil_setBalance", wallet, hex(GAS_WEI))
 
     def listen_to_heads(self, listener: HeadListener) -> None:
         """Be told the number of each new head."""

@@ -31,7 +31,6 @@ from tests.sandbox.chain_stage import needs_chain
 
 pytestmark = [needs_chain, pytest.mark.postgres, pytest.mark.django_db(transaction=True)]
 
-POL = 10**18
 APPROVALS = {Part.ALLOWANCE, Part.SHARES}
 OLDER = "0xE111180000d2663C0091e4f400237545B87B996B"
 
@@ -78,7 +77,7 @@ async def chain_scene(**values: Any) -> AsyncIterator[ChainScene]:
                     admit(box, traders[who.name], who)
                 fay = traders["Fay"]
                 box.exchange.allow(fay.wallet, 0)
-                await chain.node.call("anvil_setBalance", fay.wallet, hex(POL))
+                await box.exchange.give_pol(fay.wallet)
                 yield ChainScene(box=box, chain=chain, fay=fay, sam=traders["Sam"], database=database)
             finally:
                 database.close()

@@ -9,6 +9,7 @@ Set the stage (all of it at once, none of it needs the network):
 
     exchange.fund(wallet, pusd_micros, approve=True)     adds pUSD; with approve, all allowances as the venue asks
     await exchange.give(wallet, token_id, shares_micros) shares, as a transfer that the whole world sees
+    await exchange.give_pol(wallet)                      where there is a chain: the fees of a wallet's own transactions
     exchange.allow(wallet, micros=0, spender=None)       sets the pUSD allowance, and approves shares (0: takes it back)
     exchange.approve_shares(wallet, on=False, spender=None)     approves shares alone, or takes it back
     exchange.register_wallet(wallet, owner, signature_type=3)   deposit wallet, proxy (1) or Safe (2); type 0 needs none

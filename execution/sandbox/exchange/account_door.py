@@ -1,8 +1,9 @@
 """The REST of an account: its keys, its open orders, its trades, its balances, its limits."""
 
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from execution.sandbox.exchange.floor import Floor
 from execution.sandbox.exchange.funds import CASH, Funds
@@ -23,8 +24,17 @@ KINDS = (DELAY, DISCONNECT, HALF_OPEN, TOO_MANY, SERVER_ERROR)
 ASSET_TYPES = ("COLLATERAL", "CONDITIONAL", "CONDITIONAL-V2")
 TOKEN_DIGITS_MAX = 78
 
-OnChainApprovals = Callable[[str], Awaitable[Mapping[str, tuple[int, bool]]]]
-"""Of a wallet, by exchange: how much pUSD it may take, and whether it may move the shares."""
+
+class WalletsOnChain(Protocol):
+    """What the venue knows of a chain that wallets themselves send transactions to."""
+
+    async def approvals(self, wallet: str) -> Mapping[str, tuple[int, bool]]:
+        """By exchange: how much pUSD of a wallet it may take, and whether it may move the shares."""
+        ...
+
+    async def give_pol(self, wallet: str) -> None:
+        """Enough for the fees of many transactions."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +64,7 @@ class AccountDoor:
         self._floor = parts.floor
         self._intake = parts.intake
         self._heartbeats = parts.heartbeats
-        self.on_chain: OnChainApprovals | None = None
+        self.on_chain: WalletsOnChain | None = None
         self._login("POST", "/auth/api-key", parts.keys.create)
         self._login("GET", "/auth/derive-api-key", parts.keys.derive)
         self._route("GET", "/auth/api-keys", self._api_keys)
@@ -132,7 +142,7 @@ class AccountDoor:
         """Approvals are read from the chain, where there is one; balances are never old here."""
         wallet = self._wallet(ask, caller)
         if self.on_chain is not None and wallet:
-            for exchange, (micros, moves) in (await self.on_chain(wallet)).items():
+            for exchange, (micros, moves) in (await self.on_chain.approvals(wallet)).items():
                 self._funds.allow(wallet, micros, exchange)
                 self._funds.approve_shares(wallet, exchange, on=moves)
         return answer("")

@@ -99,9 +99,15 @@ class Exchange:
         """Approve shares for one exchange or all, or take that back; the allowance of pUSD stays as it is."""
         self.funds.approve_shares(wallet.lower(), spender, on=on)
 
-    def read_approvals_from(self, on_chain: account_door.OnChainApprovals) -> None:
+    def stand_beside(self, chain: account_door.WalletsOnChain) -> None:
         """Have the venue read a wallet's approvals from a chain, whenever its owner asks it to look again."""
-        self._accounts.on_chain = on_chain
+        self._accounts.on_chain = chain
+
+    async def give_pol(self, wallet: str) -> None:
+        """What a wallet pays for its own transactions with. Raises ValueError where there is no chain."""
+        if self._accounts.on_chain is None:
+            raise ValueError("the sandbox has no chain")
+        await self._accounts.on_chain.give_pol(wallet)
 
     def register_wallet(self, wallet: str, owner: str, *, signature_type: int = DEPOSIT) -> None:
         """Make a proxy (1), Safe (2) or deposit wallet (3) known. Raises ValueError."""

@@ -22,6 +22,7 @@ class ExchangePage:
         self._verbs: Mapping[str, Verb] = {
             "fund": exchange.fund,
             "give": exchange.give,
+            "give_pol": exchange.give_pol,
             "allow": exchange.allow,
             "register_wallet": exchange.register_wallet,
             "authorize_session": exchange.authorize_session,

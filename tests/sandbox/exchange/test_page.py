@@ -34,7 +34,13 @@ async def test_a_stage_is_set_in_one_request() -> None:
         assert (exchange.mode, exchange.times.mined_ms) == (Mode.CANCEL_ONLY, 2)
 
 
-@pytest.mark.parametrize("verb", [{"do": "dance"}, {"do": "fund"}, {"do": "set_mode", "mode": "ASLEEP"}, {}])
+@pytest.mark.parametrize(
+    "verb",
+    [
+        *({"do": "dance"}, {"do": "fund"}, {"do": "set_mode", "mode": "ASLEEP"}, {}),
+        {"do": "give_pol", "wallet": DEPOSIT_WALLET},  # there is no chain
+    ],
+)
 async def test_what_is_no_verb_is_refused_with_a_sentence(verb: dict[str, Any]) -> None:
     async with floor() as (on, _):
         status, told = await _do(on, verb)
