@@ -120,7 +120,8 @@ class ClobVenue:
         state = await self._shown(order)
         chain = self._doors.chain
         if chain is not None and isinstance(state, NotFound | Rejected) and await chain.has_fills(order.order_hash):
-            return Resting(matched=True, final=isinstance(state, Rejected))
+            # Not final, dead as it may be: an order that ended without a trade would be one that filled nothing.
+            return Resting(matched=True)
         return state
 
     async def _shown(self, order: OrderRef) -> OrderState:

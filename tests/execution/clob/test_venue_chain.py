@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from copytrading.tracking.settling import OPEN, settle
 from execution.ports import NotFound, Rejected, Resting
 from tests.execution.clob.orders import order_ref, plan
 from tests.execution.clob.test_venue import KILLED, order_key, shown_order, submit, trading
@@ -26,7 +27,7 @@ class Chain:
         (None, True, Resting(matched=True)),
         (None, False, NotFound()),
         (None, None, NotFound()),
-        (shown_order(status="CANCELED"), True, Resting(matched=True, final=True)),
+        (shown_order(status="CANCELED"), True, Resting(matched=True)),
         (shown_order(), True, Resting(matched=False)),
     ],
 )
@@ -45,3 +46,12 @@ async def test_the_chain_is_not_asked_about_what_was_killed_a_moment_ago() -> No
     async with trading(KILLED, chain=chain) as (_on, venue):
         assert isinstance(await submit(venue), Rejected)
     assert chain.asked == []
+
+
+async def test_what_was_filled_on_chain_is_not_settled_as_nothing_while_its_trades_are_not_shown() -> None:
+    async with trading(chain=Chain(says=True)) as (on, venue):
+        on.double.reply(order_key(), (200, shown_order(status="CANCELED")))
+        state = await venue.look_up(order_ref(plan()))
+    assert isinstance(state, Resting)
+    # However long ago it was: the venue will show them, or somebody looks.
+    assert settle(state.trades, matched_micros=state.matched_micros, ended=state.final, overdue=True) == OPEN
