@@ -32,9 +32,13 @@ class UnderWay:
         waiting = ((key, tuple(pk for pk in found if pk not in trade_ids)) for key, found in self.queued.items())
         return UnderWay(buys=buys, sizes=self.sizes, queued={key: found for key, found in waiting if found})
 
-    def bought_micros(self, key: tuple[int, int]) -> int:
-        """So many shares of a token its follower gets by them at most."""
-        return sum(self.sizes.get(pk, 0) for pk in self.buys.get(key, ()))
+    def buys_before(self, key: tuple[int, int], trade_id: int) -> frozenset[int]:
+        """A follower's purchases of a token that were decided before this copy: no sale waits for a later one."""
+        return frozenset(pk for pk in self.buys.get(key, ()) if pk < trade_id)
+
+    def bought_micros(self, key: tuple[int, int], *, before: int) -> int:
+        """So many shares of a token its follower gets at most by purchases before this copy."""
+        return sum(self.sizes.get(pk, 0) for pk in self.buys_before(key, before))
 
 
 NOTHING_UNDER_WAY = UnderWay()

@@ -108,11 +108,11 @@ class WaitingRoom:
     def _admit(self, decision: Decision, gathered: Gathered, there: UnderWay, turn: "_Turn") -> Decision:
         if turn.queued is not None:
             decision = replace(decision, waited=turn.queued.waited)
-        if _meets_a_buy(decision, there):
+        if _meets_a_buy(decision, there, turn):
             mine = turn.queued if turn.queued is not None and turn.queued.waits_for_buy else None
             until = mine.until if mine else turn.now + BUY_WAIT_MAX
             late = mine is not None and mine.is_late(turn.now)
-            if turn.now < until and not (late and decision.plan and _holds_enough(decision, gathered, there)):
+            if turn.now < until and not (late and decision.plan and _holds_enough(decision, gathered, there, turn)):
                 again_at = turn.now + (LOOK_SELDOM if late else LOOK_AGAIN)
                 return _waiting(decision, Reason.WAITED_FOR_BUY, until=until, again_at=again_at)
             # From here on it is decided without that purchase.
@@ -142,12 +142,11 @@ class WaitingRoom:
         if self._rates is None or account is None:
             return timedelta(0)
         follower = decision.config.follower_id
-        place = turn.queued.trade_id if turn.queued else LATER_NEVER
         line = turn.line
         ahead, of_all = line.outgoing.of(follower) + line.admitted.of(follower), len(line.outgoing) + len(line.admitted)
         wait_ms = self._rates.peek_ms(account.signer, account.tier, ahead=ahead, ahead_of_all=of_all)
         wait = timedelta(milliseconds=wait_ms)
-        behind = follower in line.held or there.queued.get(follower, (LATER_NEVER,))[0] < place
+        behind = follower in line.held or there.queued.get(follower, (LATER_NEVER,))[0] < turn.place
         return max(wait, LOOK_AGAIN) if wait or behind else wait
 
 
@@ -168,14 +167,19 @@ class _Turn:
     line: _Line
     queued: Queued | None
 
+    @property
+    def place(self) -> int:
+        """Among the follower's copies by their ids; one without an id comes last."""
+        return self.queued.trade_id if self.queued else LATER_NEVER
+
 
 def _pair(decision: Decision) -> PairKey:
     return (decision.config.config_id, decision.signal.signal_id)
 
 
-def _meets_a_buy(decision: Decision, there: UnderWay) -> bool:
+def _meets_a_buy(decision: Decision, there: UnderWay, turn: _Turn) -> bool:
     """A sale that is wanted, or refused only because what it sells has not arrived."""
-    if decision.signal.side is not Side.SELL or _sold_by(decision) not in there.buys:
+    if decision.signal.side is not Side.SELL or not there.buys_before(_sold_by(decision), turn.place):
         return False
     # Once it was decided without what is under way, it does not wait for that again.
     if Reason.UNSOLD in decision.waited:
@@ -183,9 +187,9 @@ def _meets_a_buy(decision: Decision, there: UnderWay) -> bool:
     return all(refusal.reason in _FOR_SHARES for refusal in decision.refusals)
 
 
-def _holds_enough(decision: Decision, gathered: Gathered, there: UnderWay) -> bool:
+def _holds_enough(decision: Decision, gathered: Gathered, there: UnderWay, turn: _Turn) -> bool:
     key = _sold_by(decision)
-    return gathered.holdings.get(key, 0) >= there.bought_micros(key)
+    return gathered.holdings.get(key, 0) >= there.bought_micros(key, before=turn.place)
 
 
 def _sold_by(decision: Decision) -> tuple[int, int]:

@@ -95,11 +95,11 @@ class Waiting:
         if not sales:
             return rows
         there = await run(under_way, {row.follower_id for row in sales})
-        early = [row for row in sales if (row.follower_id, row.token_id) in there.buys]
+        early = [row for row in sales if there.buys_before((row.follower_id, row.token_id), row.pk)]
         late = [row for row in early if _queued(row).is_late(now)]
         held = await run(holdings, {row.follower_id for row in late}, {row.token_id for row in late}) if late else {}
         keys = {row.pk: (row.follower_id, row.token_id) for row in late}
-        sellable = {pk for pk, key in keys.items() if held.get(key, 0) >= there.bought_micros(key)}
+        sellable = {pk for pk, key in keys.items() if held.get(key, 0) >= there.bought_micros(key, before=pk)}
         for wait, left in (
             (LOOK_AGAIN, {row.pk for row in early} - keys.keys()),
             (LOOK_SELDOM, keys.keys() - sellable),

@@ -1,0 +1,36 @@
+"""Which purchases a sale waits for, and whose shares it sells then."""
+
+import pytest
+
+from ledger.units import ONE
+from tests.tracking.exchange import ExchangeWorld
+from tests.tracking.test_waiting import sale
+from tests.world import notes
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_sale_does_not_wait_for_what_was_bought_after_it(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (first,) = exchange.copy(exchange.row(tx=1))
+    row = sale(exchange)
+    exchange.clock.advance(1)
+    exchange.copy(exchange.row(tx=3))
+    exchange.confirm(first)
+    exchange.look()
+    row.refresh_from_db()
+    assert (row.status, row.size_micros, notes(row)) == ("MATCHED", 50 * ONE, ["WAITED_FOR_BUY"])
+
+
+def test_a_sale_and_a_later_purchase_do_not_wait_for_each_other(exchange: ExchangeWorld) -> None:
+    exchange.hold(exchange.follower(), 100)
+    exchange.rates.wait_ms = 500
+    row = sale(exchange)
+    exchange.clock.advance(0.1)
+    exchange.copy(exchange.row(tx=3))
+    exchange.rates.wait_ms = 0
+    for _look in range(5):
+        exchange.look(after=0.5)
+    assert [each.side for each in exchange.exchange.submitted] == ["SELL", "BUY"]
+    row.refresh_from_db()
+    assert (row.status, notes(row)) == ("MATCHED", ["RATE_LIMITED"])
