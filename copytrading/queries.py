@@ -332,7 +332,7 @@ def _stuck(rows: QuerySet[CopyTrade], open_since: datetime, now: datetime) -> Qu
 
 
 def _watched(rows: QuerySet[CopyTrade], now: datetime) -> QuerySet[CopyTrade]:
-    # An executed copy is watched only while some of its trades are not final.
+    # An executed copy is watched only where some of its trades were not final, or never shown.
     return rows.filter(status__in=[Status.FAILED, Status.EXECUTED], next_retry_at__lte=now)
 
 

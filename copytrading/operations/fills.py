@@ -208,9 +208,8 @@ def _bring_up_to_date(row: CopyTrade, parts: Sequence[Part], said: OrderNews, at
     if isinstance(outcome, Settled):
         fill = _within(row, outcome.fill, at.now)
         unsettled = outcome.unsettled_micros
-        move = Move(
-            row=row, to=Status.EXECUTED, actor=actor, fill=fill, matched_micros=matched, watched=bool(unsettled)
-        )
+        watched = _more_may_come(parts, matched)
+        move = Move(row=row, to=Status.EXECUTED, actor=actor, fill=fill, matched_micros=matched, watched=watched)
         never_shown = matched - outcome.failed_micros - unsettled - fill.size_micros
         missing = outcome.failed_micros + (never_shown if never_shown >= DUST else 0)
         _tell(row, Reason.SETTLEMENT_FAILED, missing, at.now)
@@ -273,11 +272,14 @@ def _correct(row: CopyTrade, parts: Sequence[Part], at: _Now) -> list[Move]:
     if fill is None:
         return [undone]
     again = CopyTrade.objects.get(pk=row.pk)
-    unsettled = any(not part.status.is_final for part in parts)
-    return [
-        undone,
-        *_take(Move(row=again, to=Status.EXECUTED, actor=Actor.WATCH, fill=fill, watched=unsettled), at),
-    ]
+    watched = _more_may_come(parts, again.matched_micros)
+    return [undone, *_take(Move(row=again, to=Status.EXECUTED, actor=Actor.WATCH, fill=fill, watched=watched), at)]
+
+
+def _more_may_come(parts: Sequence[Part], matched_micros: int) -> bool:
+    """Whether a trade is not final, or the venue has said that it matched more than it has shown."""
+    seen = sum(part.size_micros for part in parts)
+    return seen + DUST <= matched_micros or any(not part.status.is_final for part in parts)
 
 
 def _are_old(parts: Sequence[Part], now: datetime) -> bool:

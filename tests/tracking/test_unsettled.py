@@ -158,6 +158,18 @@ def test_nothing_confirmed_stays_matched_for_ever(exchange: ExchangeWorld) -> No
     assert (row.status, reserved() > 0) == ("MATCHED", True)
 
 
+def test_a_trade_that_was_never_shown_is_looked_for_during_a_day(exchange: ExchangeWorld) -> None:
+    row = half_settled(exchange)
+    first, second = parts(row, "CONFIRMED")
+    exchange.exchange.show(row, first)
+    row = asked(exchange, after=601)
+    assert (row.status, row.fill_size_micros) == ("EXECUTED", 60 * ONE)
+    exchange.exchange.show(row, first, second)
+    row = asked(exchange, after=3_600)
+    assert (row.status, row.fill_size_micros, row.next_retry_at) == ("EXECUTED", 100 * ONE, None)
+    assert_books_agree(cash_before=0)
+
+
 @pytest.mark.parametrize("mode", ["PAPER", "EXCHANGE"])
 def test_a_copy_that_was_filled_whole_is_asked_about_no_more(exchange: ExchangeWorld, mode: str) -> None:
     fay = exchange.follower()
