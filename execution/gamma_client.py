@@ -106,7 +106,8 @@ class GammaClient:
 
     async def _completed(self, said: MarketDescription) -> MarketDescription:
         """The description with what it leaves out of an order's facts as the CLOB says it, where it does."""
-        if said.is_complete or said.closed:
+        if said.is_complete or (said.closed and not said.fee_withheld):
+            # Nothing is ordered where a market has ended; what was filled before is still booked with its fee.
             return said
         try:
             more = await self.terms_of(said.condition_id)

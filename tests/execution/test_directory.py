@@ -132,6 +132,14 @@ async def test_what_gamma_leaves_out_the_clob_may_say(bench: Bench) -> None:
     assert (found.terms.unsaid, found.about.title) == ((), f"Question {RAIN_YES}?")
 
 
+async def test_a_fee_that_gamma_withholds_of_a_market_that_ended_the_clob_may_say(bench: Bench) -> None:
+    """What was filled before the end is booked with it."""
+    bench.double.markets = [gamma_with(closed=True, feesEnabled=True)]
+    bench.double.terms[RAIN] = CLOB_TERMS
+    await bench.directory.market(RAIN)
+    assert (row(RAIN).closed, row(RAIN).fee_rate_bps) == (True, 500)
+
+
 async def test_while_gamma_is_down_the_clob_says_what_an_order_needs(bench: Bench) -> None:
     bench.double.faults += [503] * 3
     bench.double.terms[RAIN] = CLOB_TERMS
