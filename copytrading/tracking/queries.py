@@ -1,6 +1,7 @@
 """Who trades on the venue at the moment, and what is written down of its trades. Reads."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 
@@ -12,6 +13,7 @@ from copytrading.states import ON_THE_VENUE, OPEN, Status
 from copytrading.tracking.differences import Copy, Kept, Ours, TradeKey
 from execution.models import TradingAccount, VenueFill
 from execution.ports import TradeStatus
+from ledger.units import Side
 
 MARGIN = timedelta(minutes=2)
 """Orders are read from so much earlier: the venue's time of a match is not ours of its order."""
@@ -76,3 +78,26 @@ def ours_of(follower_id: int, *, since: datetime, hashes: frozenset[str]) -> Our
 def was_heard(order_hash: str) -> bool:
     """Whether a trade of this order is written down here that did not fail: it stood, whatever the venue shows now."""
     return VenueFill.objects.filter(order_hash=order_hash).exclude(status=VenueFill.Status.FAILED).exists()
+
+
+def bought_since(sales: Sequence[CopyTrade]) -> dict[tuple[int, int], int]:
+    """By (follower, token) of these sales, one of each: what later copies bought of it and did not sell, in micros.
+
+    No sale, no query.
+    """
+    if not sales:
+        return {}
+    found: Counter[tuple[int, int]] = Counter()
+    since = {(row.follower_id, row.token_id): row.pk for row in sales}
+    later = CopyTrade.objects.filter(
+        pk__gt=min(since.values()),
+        status=Status.EXECUTED,
+        follower_id__in={follower for follower, _token in since},
+        token_id__in={token for _follower, token in since},
+    )
+    for pk, follower, token, side, size in later.values_list(
+        "pk", "follower_id", "token_id", "side", "fill_size_micros"
+    ):
+        if pk > since.get((follower, token), pk):
+            found[follower, token] += size if side == Side.BUY else -size
+    return {key: size for key, size in found.items() if size > 0}

@@ -24,10 +24,12 @@ from copytrading.pipeline import Doors, PipelineSettings, Steps
 from copytrading.queries import already_decided, overtaken_buys, signal_facts
 from copytrading.quoting import quotes_for
 from copytrading.states import Status
+from copytrading.tracking.queries import bought_since
 from copytrading.under_way import under_way
 from copytrading.waiting_room import LOOK_AGAIN, LOOK_SELDOM, OLDER_BY_MAX, Queued
 from execution.queries import holdings
 from guardrails.intents import Reason, Refusal
+from ledger.units import Micros, Side
 
 ROWS_MAX = 64
 """Decided in one look: they share a transaction, and come on top of what the pipeline may have under way."""
@@ -146,8 +148,17 @@ class Waiting:
             for row in taken.rows
             if Reason.WAITED_FOR_BUY in _queued(row).waited
         }
-        overtaken = gathered.overtaken | sold
-        return replace(gathered, decided=frozenset(), already=already, overtaken=overtaken, older_by_s=older_by_s)
+        # What the leader bought again after a sale is not what he sold.
+        later = await run(bought_since, [row for row in taken.rows if row.side == Side.SELL])
+        held = gathered.holdings
+        return replace(
+            gathered,
+            decided=frozenset(),
+            already=already,
+            overtaken=gathered.overtaken | sold,
+            older_by_s=older_by_s,
+            holdings={**held, **{key: Micros(max(0, held.get(key, 0) - size)) for key, size in later.items()}},
+        )
 
     async def _promote(self, taken: _Taken, gathered: Gathered) -> Written:
         steps, doors = self._steps, self._doors

@@ -2,6 +2,7 @@
 
 import pytest
 
+from execution.models import Position
 from ledger.units import ONE
 from tests.tracking.exchange import ExchangeWorld
 from tests.tracking.test_waiting import sale
@@ -34,3 +35,21 @@ def test_a_sale_and_a_later_purchase_do_not_wait_for_each_other(exchange: Exchan
     assert [each.side for each in exchange.exchange.submitted] == ["SELL", "BUY"]
     row.refresh_from_db()
     assert (row.status, notes(row)) == ("MATCHED", ["RATE_LIMITED"])
+
+
+def test_a_sale_that_waited_does_not_sell_what_was_bought_after_it(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (first,) = exchange.copy(exchange.row(tx=1))
+    exchange.lena_holds(1_000)
+    exchange.clock.advance(1)
+    row = exchange.copy(exchange.row("1000", tx=2, side="SELL"))[-1]
+    exchange.clock.advance(1)
+    again = exchange.copy(exchange.row("1000", tx=3))[-1]
+    exchange.confirm(again)
+    exchange.confirm(first)
+    exchange.look()
+    row.refresh_from_db()
+    assert (row.status, row.size_micros) == ("MATCHED", 100 * ONE)
+    exchange.confirm(row)
+    # Lena bought again, and her follower has it too.
+    assert Position.objects.get().size_micros == 100 * ONE
