@@ -179,6 +179,9 @@ def _pair(decision: Decision) -> PairKey:
 
 def _meets_a_buy(decision: Decision, there: UnderWay, turn: _Turn) -> bool:
     """A sale that is wanted, or refused only because what it sells has not arrived."""
+    if decision.signal.is_exit:
+        # It sells what its own config has, none of which is under way when it begins, and is tried again by itself.
+        return False
     if decision.signal.side is not Side.SELL or not there.buys_before(_sold_by(decision), turn.place):
         return False
     # Once it was decided without what is under way, it does not wait for that again.

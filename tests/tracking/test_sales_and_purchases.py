@@ -2,9 +2,12 @@
 
 import pytest
 
+from copytrading.models import CopyConfig
+from copytrading.operations.cast import seed_leaders
 from execution.models import Position
 from ledger.units import ONE
 from tests.tracking.exchange import ExchangeWorld
+from tests.tracking.test_held_lanes import OTTO
 from tests.tracking.test_waiting import sale
 from tests.world import notes
 
@@ -53,3 +56,20 @@ def test_a_sale_that_waited_does_not_sell_what_was_bought_after_it(exchange: Exc
     exchange.confirm(row)
     # Lena bought again, and her follower has it too.
     assert Position.objects.get().size_micros == 100 * ONE
+
+
+def test_an_exit_does_not_wait_for_what_is_bought_of_the_same_after_another_leader(exchange: ExchangeWorld) -> None:
+    fay = exchange.follower(stop_loss_micros=10 * ONE, on_stop="EXIT")
+    (otto,) = seed_leaders({OTTO: "Otto"}, holdings_complete=False)
+    config = {"percentage_bps": 1_000, "created_at": CopyConfig.objects.get().created_at}
+    CopyConfig.objects.create(follower=fay, leader=otto, **config)
+    (buy,) = exchange.copy(exchange.row())
+    exchange.confirm(buy)
+    exchange.run(exchange.engine.stopper.run_once)
+    exchange.copy(exchange.row(tx=2, proxyWallet=OTTO))
+    exchange.set_book("0.30", "0.30")
+    exchange.clock.advance(2)
+    exchange.run(exchange.engine.stopper.run_once)
+    exchange.settle()
+    row = exchange.trades()[-1]
+    assert (row.side, row.status, row.size_micros, notes(row)) == ("SELL", "MATCHED", 100 * ONE, [])
