@@ -70,9 +70,7 @@ class AccountKeeper:
 
         A doubt about credentials that follows another too soon waits; it hides nothing else that is said meanwhile.
         """
-        waiting = self._doubts.get(follower_id)
-        if waiting is None or waiting.about is About.CREDENTIALS or doubt.about is About.ACCOUNT:
-            self._doubts[follower_id] = doubt
+        self._note(follower_id, doubt)
         if self._is_due(follower_id):
             self._doubted.set()
 
@@ -91,12 +89,23 @@ class AccountKeeper:
         self._doubted.clear()
         doubts = self._take_doubts()
         doubted = [self._rows[key] for key in doubts if key in self._rows and self._rows[key].stopped_why is None]
-        examined = await self._each(doubted, doubts)
+        try:
+            examined = await self._each(doubted, doubts)
+        except (OperationalError, InterfaceError):
+            # Nobody may say it again. Whoever was looked at already is looked at once more.
+            for follower_id, doubt in doubts.items():
+                self._note(follower_id, doubt)
+            raise
         due = await self._database.run(
             claim_due, before=self._clock.now() - LOOK_AGAIN, now=self._clock.now(), limit=CLAIMED_MAX
         )
         examined += await self._each((each for each in due if each.follower_id not in doubts), {})
         return examined
+
+    def _note(self, follower_id: int, doubt: Doubt) -> None:
+        waiting = self._doubts.get(follower_id)
+        if waiting is None or waiting.about is About.CREDENTIALS or doubt.about is About.ACCOUNT:
+            self._doubts[follower_id] = doubt
 
     def _is_due(self, follower_id: int) -> bool:
         if self._doubts[follower_id].about is not About.CREDENTIALS:

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from django.db import OperationalError
 
 from copytrading.accounts.doubts import About, Doubt, said
 from copytrading.accounts.examination import Stopped
@@ -98,6 +99,22 @@ async def test_what_the_venue_says_against_an_account_waits_for_no_time_and_behi
     await watch.after(1)
     for doubt in (SIGN, said("invalid signature"), WORDS, SIGN):
         watch.keeper.doubt(fay, doubt)
+    assert await watch.after(1) == [(fay, WORDS)]
+
+
+async def test_what_was_said_while_the_database_is_away_is_looked_into_when_it_is_back() -> None:
+    watch = Watch()
+    (fay,) = watch.accounts
+    examine = watch.around.examine
+
+    async def away(row: AccountRow, *, doubt: Doubt | None = None) -> Examined | Stopped:
+        raise OperationalError
+
+    watch.around.examine = away  # type: ignore[method-assign]
+    watch.keeper.doubt(fay, WORDS)
+    with pytest.raises(OperationalError):
+        await watch.after(1)
+    watch.around.examine = examine  # type: ignore[method-assign]
     assert await watch.after(1) == [(fay, WORDS)]
 
 
