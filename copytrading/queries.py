@@ -295,7 +295,8 @@ def heard_transactions(source: str, *, since: datetime) -> tuple[str, ...]:
 class Due:
     """Which orders rescue asks about now: of its shard, open since before a moment, at most so many of each kind.
 
-    `modes` are those whose venue can be asked.
+    `modes` are those whose venue can be asked. `besides` are left out: in a pause of the venue they are more than the
+    limit, and would keep all others waiting.
     """
 
     open_since: datetime
@@ -303,6 +304,7 @@ class Due:
     limit: int
     shard: Shard
     modes: frozenset[str]
+    besides: frozenset[int] = frozenset()
 
 
 def to_rescue(due: Due) -> list[CopyTrade]:
@@ -316,7 +318,7 @@ def to_rescue(due: Due) -> list[CopyTrade]:
     is_stuck, is_watched = any_stuck.answer(), any_watched.answer()
     if not is_stuck and not is_watched:
         return []
-    rows = CopyTrade.objects.filter(mode__in=due.modes)
+    rows = CopyTrade.objects.filter(mode__in=due.modes).exclude(pk__in=due.besides)
     leaders = due.shard.leader_ids()
     if leaders is not None:
         rows = rows.filter(leader_id__in=leaders)

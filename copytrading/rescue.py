@@ -74,16 +74,16 @@ _WATCHED = (Status.FAILED, Status.EXECUTED)
 log = structlog.get_logger(__name__)
 
 
-def _nothing_in_hand(_trade_id: int) -> bool:
-    return False
+def _nothing_in_hand() -> frozenset[int]:
+    return frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RescueDoors:
     """The outside as rescue reaches it, the breakers that it tells, and the tiers by which commissions are counted.
 
-    `fills` books what the venue shows of trades; None makes one. `in_hand` says of a copy's id that this process's
-    own sender is still at it: the venue may have asked it to wait, and nobody else need ask.
+    `fills` books what the venue shows of trades; None makes one. `in_hand` are the copies that this process's own
+    sender is still at: the venue may have asked it to wait, and nobody else need ask.
     """
 
     database: Database
@@ -92,7 +92,7 @@ class RescueDoors:
     breakers: Breakers
     tiers: Tiers = NO_TIERS
     fills: FillTracking | None = None
-    in_hand: Callable[[int], bool] = _nothing_in_hand
+    in_hand: Callable[[], frozenset[int]] = _nothing_in_hand
 
 
 class Rescue:
@@ -122,8 +122,9 @@ class Rescue:
             limit=ROWS_MAX,
             shard=self._lease.shard,
             modes=frozenset(self._routes),
+            besides=self._in_hand(),
         )
-        rows = [row for row in await self._database.run(to_rescue, due) if not self._in_hand(row.pk)]
+        rows = await self._database.run(to_rescue, due)
         waiting = iter(rows)
         asking = [asyncio.create_task(self._ask(waiting, stop)) for _ in rows[:ASKED_AT_ONCE]]
         try:

@@ -139,9 +139,9 @@ class Sender:
         """Orders started and not yet recorded."""
         return self._in_flight
 
-    def holds(self, trade_id: int) -> bool:
-        """Whether this copy's order is under way here: in its lane, with the venue, or waiting to be recorded."""
-        return trade_id in self._in_hand
+    def in_hand(self) -> frozenset[int]:
+        """The copies whose orders are under way here: in their lanes, with the venue, or waiting to be recorded."""
+        return frozenset(self._in_hand)
 
     async def prove(self, decisions: Iterable[Decision]) -> list[Decision]:
         """The decisions, the orders of dry runs signed and the signatures let go: so they could have been sent.

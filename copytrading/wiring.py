@@ -176,7 +176,7 @@ def build_engine(choices: Choices, doors: EngineDoors) -> Engine:
                 clock=clock,
                 breakers=core.breakers,
                 tiers=commission_tiers(),
-                in_hand=core.sender.holds,
+                in_hand=core.sender.in_hand,
             ),
             ids=doors.ids,
             lease=core.lease,

@@ -248,16 +248,30 @@ def test_a_copy_whose_way_is_closed_waits_untouched(exchange: ExchangeWorld) -> 
 
 def test_what_the_sender_still_holds_is_not_asked_about(exchange: ExchangeWorld) -> None:
     row = sent(exchange, LOST)
-    exchange.engine.rescue._in_hand = lambda trade_id: trade_id == row.pk
+    exchange.engine.rescue._in_hand = lambda: frozenset({row.pk})
     assert asked(exchange).lock_token == row.lock_token
 
 
 def test_the_sender_holds_an_order_from_its_start_until_it_is_recorded(exchange: ExchangeWorld) -> None:
-    held: list[bool] = []
-    ids = range(1, 1_000_000)  # other tests have used up many
-    exchange.exchange.on_submit = lambda _plan: held.append(any(map(exchange.engine.sender.holds, ids)))
+    held: list[frozenset[int]] = []
+    exchange.exchange.on_submit = lambda _plan: held.append(exchange.engine.sender.in_hand())
     row = sent(exchange)
-    assert (held, exchange.engine.sender.holds(row.pk)) == ([True], False)
+    assert (held, exchange.engine.sender.in_hand()) == ([{row.pk}], frozenset())
+
+
+def test_what_the_sender_still_holds_keeps_no_other_order_waiting(
+    exchange: ExchangeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("copytrading.rescue.ROWS_MAX", 2)
+    for name in ("Ann", "Bob", "Fay"):
+        exchange.follower(name)
+    exchange.exchange.answer = LOST
+    *held, last = exchange.copy(exchange.row())
+    CopyTrade.objects.exclude(pk=last.pk).update(next_retry_at=None)
+    exchange.engine.rescue._in_hand = lambda: frozenset(row.pk for row in held)
+    exchange.clock.advance(6)
+    exchange.rescue()
+    assert [row.attempts for row in exchange.trades()] == [1, 1, 2]
 
 
 def test_many_orders_are_asked_about_side_by_side_within_a_bound(exchange: ExchangeWorld) -> None:
