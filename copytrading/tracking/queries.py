@@ -91,7 +91,7 @@ def bought_since(sales: Sequence[CopyTrade]) -> dict[tuple[int, int], int]:
     since = {(row.follower_id, row.token_id): row.pk for row in sales}
     later = CopyTrade.objects.filter(
         pk__gt=min(since.values()),
-        status=Status.EXECUTED,
+        fill_size_micros__gt=0,
         follower_id__in={follower for follower, _token in since},
         token_id__in={token for _follower, token in since},
     )

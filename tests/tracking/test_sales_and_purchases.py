@@ -58,6 +58,22 @@ def test_a_sale_that_waited_does_not_sell_what_was_bought_after_it(exchange: Exc
     assert Position.objects.get().size_micros == 100 * ONE
 
 
+def test_nor_what_is_booked_of_a_later_purchase_that_goes_on(exchange: ExchangeWorld) -> None:
+    exchange.follower()
+    (first,) = exchange.copy(exchange.row(tx=1))
+    exchange.lena_holds(1_000)
+    exchange.clock.advance(1)
+    row = exchange.copy(exchange.row("1000", tx=2, side="SELL"))[-1]
+    exchange.clock.advance(1)
+    again = exchange.copy(exchange.row("1000", tx=3))[-1]
+    exchange.confirm(again, 60)
+    exchange.confirm(first)
+    exchange.look()
+    row.refresh_from_db()
+    again.refresh_from_db()
+    assert (again.status, row.status, row.size_micros) == ("MATCHED", "MATCHED", 100 * ONE)
+
+
 def test_an_exit_does_not_wait_for_what_is_bought_of_the_same_after_another_leader(exchange: ExchangeWorld) -> None:
     fay = exchange.follower(stop_loss_micros=10 * ONE, on_stop="EXIT")
     (otto,) = seed_leaders({OTTO: "Otto"}, holdings_complete=False)
