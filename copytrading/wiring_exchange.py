@@ -38,7 +38,7 @@ from execution.ports import Rejected, RejectReason
 from execution.signer.remote import RemoteSigner
 from execution.sockets import Sockets
 from execution.venues.clob import ClobDoors, ClobVenue
-from guardrails.stores.base import CounterStore
+from guardrails.stores.base import Stores
 from ledger.units import Side
 
 ORDERS_TENTHS = 7
@@ -140,7 +140,7 @@ def build_exchange(
     signer = build_signer(doors.database, doors.clock)
     accounts = build_accounts(outside, pool, client=client, signer=signer)
     stale = StaleMarkets(markets, doors.clock)
-    rates = _rates(doors, shards=shards, counters=counters)
+    rates = _rates(doors, shared, shards=shards)
     venue = ClobVenue(
         ClobDoors(
             client=client,
@@ -199,14 +199,15 @@ def _orders_on_chain(doors: AccountDoors, http: Http) -> OrdersOnChain | None:
     return None if rpc is None else OrdersOnChain(rpc, exchange_addresses().values())
 
 
-def _rates(doors: EngineDoors, *, shards: int, counters: CounterStore | None) -> OrderRates:
+def _rates(doors: EngineDoors, shared: Stores | None, *, shards: int) -> OrderRates:
     terms = RateSettings(
         short=settings.CLOB_ORDERS_COUNT,
         long=settings.CLOB_ORDERS_LONG_COUNT,
         share_percent=settings.CLOB_SHARE_PERCENT,
         shards=shards,
     )
-    return OrderRates(doors.clock, doors.randomness, settings=terms, counters=counters)
+    counters, cache = (shared.counters, shared.cache) if shared else (None, None)
+    return OrderRates(doors.clock, doors.randomness, settings=terms, counters=counters, cache=cache)
 
 
 class _Listening:

@@ -249,7 +249,7 @@ def test_pretend_losses_do_not_stop_real_money(kind: Kind) -> None:
     assert held(found) == ([] if kind in OF_MONEY else [FAY, GINA, HAL])
 
 
-@pytest.mark.parametrize("kind", OF_MONEY)
+@pytest.mark.parametrize("kind", sorted(OF_MONEY))
 def test_where_only_paper_is_traded_paper_counts(kind: Kind) -> None:
     _clock, found = breakers(kind, BreakerScope.GLOBAL, PAPER="paper")
     go_wrong(found, kind, HAL)

@@ -15,7 +15,7 @@ from execution.clob.buckets import Bucket
 from execution.clob.metrics import CLOB_LIMIT_WARNINGS_TOTAL
 from execution.clob.pause import VenuePause
 from execution.ports import HoldUp
-from guardrails.stores.base import CounterStore, StoreDown
+from guardrails.stores.base import CacheStore, CounterStore, StoreDown
 from ledger.clock import Clock, Randomness
 from ledger.shared_run import SharedRun
 
@@ -56,7 +56,7 @@ STORE_REST_S = 5.0
 """A store that was down is asked again after this; until then each shard keeps to its share."""
 
 HELD = "orders:held"
-"""Counts in the shared store while the venue takes orders of nobody."""
+"""In the shared cache while the venue takes orders of nobody: until when, in milliseconds of the epoch."""
 
 RESET_MAX_S = 60.0
 """A signer's bucket is full again long before; a longer pause in a header is no pause of it."""
@@ -80,14 +80,21 @@ class RateSettings:
 class OrderRates:
     """The limits of one process; with `counters` all shards of an address share them, those of a signer included.
 
-    They share pauses of the venue too: what was granted before, for a second at most, may still be posted elsewhere.
+    With `cache` they share pauses of the venue: what was granted before, for a second at most, may still be posted.
     Without counters, or while they are down, each shard keeps to its part of what the address may post.
     """
 
     def __init__(
-        self, clock: Clock, randomness: Randomness, *, settings: RateSettings, counters: CounterStore | None = None
+        self,
+        clock: Clock,
+        randomness: Randomness,
+        *,
+        settings: RateSettings,
+        counters: CounterStore | None = None,
+        cache: CacheStore | None = None,
     ) -> None:
         self._clock, self._randomness, self._settings, self._counters = clock, randomness, settings, counters
+        self._cache = cache if settings.shards > 1 else None
         self._whole = _address_buckets(settings, shards=1)
         self._own = _address_buckets(settings, shards=settings.shards)
         self._signers: OrderedDict[str, tuple[str, Bucket]] = OrderedDict()
@@ -135,7 +142,7 @@ class OrderRates:
     def hold(self, seconds: float, why: HoldUp = HoldUp.UNAVAILABLE) -> None:
         """Post nothing at all for so long: the venue restarts, or asked to be left alone. Then one tries first."""
         self._pause.begin(seconds, why)
-        if self._settings.shards > 1 and self._store_up:
+        if self._cache is not None and self._store_up:
             self._telling.begin()
 
     def answered(self, *, heard: bool = True) -> None:
@@ -232,10 +239,14 @@ class OrderRates:
         self._granted, self._granted_until_ms = granted, now_ms + SHORT_WINDOW_MS
 
     async def _tell_held(self) -> None:
-        """Have the other shards know of a pause for as long as it lasts; one that is told already ends no later."""
-        assert self._counters is not None
+        """Have the other shards know of a pause for as long as it lasts; one that lasts longer stays."""
+        assert self._cache is not None
+        wait_ms = max(1, int(self._pause.wait_ms()))
+        until_ms = int(self._clock.now().timestamp() * 1_000) + wait_ms
         try:
-            await self._counters.add(HELD, 1, max(1, int(self._pause.wait_ms())))
+            told = await self._cache.get(HELD)
+            if told is None or not told.isdigit() or int(told) < until_ms:
+                await self._cache.set(HELD, str(until_ms).encode(), wait_ms)
         except StoreDown:
             log.warning("The store is down; other shards are not told of the pause.", action="limit", host="clob")
 
@@ -261,7 +272,7 @@ class OrderRates:
 
     async def _ask_store(self, grant: int) -> int:
         assert self._counters is not None
-        if self._settings.shards > 1 and await self._counters.read(HELD):
+        if self._cache is not None and await self._cache.get(HELD) is not None:
             self._pause.follow(SHORT_WINDOW_MS / 1_000)
             return 0
         granted = grant

@@ -34,6 +34,26 @@ class CountedCounters:
         return await self._real.read(name)
 
 
+class CacheThatMayBeDown:
+    """`CacheStore` that is down when told."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._real, self.down = memory_stores(clock, queue_max=1, reclaim_ms=1).cache, False
+
+    async def get(self, key: str) -> bytes | None:
+        if self.down:
+            raise StoreDown
+        return await self._real.get(key)
+
+    async def set(self, key: str, value: bytes, ttl_ms: int) -> None:
+        await self._real.set(key, value, ttl_ms)
+
+
+def sharing(clock: VirtualClock, counters: CountedCounters, cache: CacheThatMayBeDown) -> OrderRates:
+    """One of three shards that share their limits and pauses."""
+    return OrderRates(clock, SeededRandomness(1), settings=RateSettings(shards=3), counters=counters, cache=cache)
+
+
 def rates(clock: VirtualClock, *, counters: CounterStore | None = None, **settings: int) -> OrderRates:
     return OrderRates(clock, SeededRandomness(1), settings=RateSettings(**settings), counters=counters)
 
@@ -150,25 +170,29 @@ async def test_a_held_venue_takes_nothing_of_anybody_until_the_time_is_over() ->
 
 async def test_shards_that_share_a_store_share_a_pause_of_the_venue() -> None:
     clock = VirtualClock()
-    counters = CountedCounters(clock)
-    told, other = (rates(clock, counters=counters, shards=2) for _ in range(2))
+    counters, cache = CountedCounters(clock), CacheThatMayBeDown(clock)
+    told, other, third = (sharing(clock, counters, cache) for _ in range(3))
     assert await other.wait_ms(FRED) == 0
-    told.hold(7)
+    told.hold(3)
     await asyncio.sleep(0)
-    clock.advance(1)  # what was granted before is used up or over
+    third.hold(7)
+    await asyncio.sleep(0)
+    told.hold(4)  # a shorter one in the place of a longer one
+    await asyncio.sleep(0)
+    clock.advance(6)  # what was granted before is used up or over
     assert await other.wait_ms(FRED) > 0
-    assert (other.held, other.why) == (True, HoldUp.UNAVAILABLE)
-    await clock.sleep(7)
-    assert (told.held, other.held) == (False, False)
+    assert (told.held, other.held, other.why) == (False, True, HoldUp.UNAVAILABLE)
+    await clock.sleep(2)
+    assert (third.held, other.held) == (False, False)
     assert await other.wait_ms(FRED) == 0
     assert await other.wait_ms(FAY) > 0  # one tries first here too
 
 
 async def test_a_pause_that_cannot_be_told_holds_here() -> None:
     clock = VirtualClock()
-    counters = CountedCounters(clock)
-    counters.down = True
-    own = rates(clock, counters=counters, shards=2)
+    counters, cache = CountedCounters(clock), CacheThatMayBeDown(clock)
+    cache.down = True
+    own = sharing(clock, counters, cache)
     own.hold(7)
     await asyncio.sleep(0)
     assert await own.wait_ms(FAY) == 7_000
