@@ -6,7 +6,7 @@ from django.db.models.functions import Now
 
 from copytrading.models.people import CopyConfig, Follower, Leader
 from copytrading.models.signals import Signal
-from copytrading.states import OPEN, Status
+from copytrading.states import ON_THE_VENUE, OPEN, Status
 from ledger.fields import Uint256Field
 
 STATUS_CHOICES = [(status.value, status.value) for status in Status]
@@ -146,6 +146,12 @@ class CopyTrade(TradeFields):
             models.Index(fields=["status", "executed_at"], name="trade_status_executed"),
             models.Index(fields=["follower", "-id"], name="trade_by_follower"),
             models.Index(fields=["leader", "-id"], name="trade_by_leader"),
+            # Who traded on the venue lately is asked every second.
+            models.Index(
+                fields=["decided_at"],
+                condition=Q(mode=ON_THE_VENUE, order_hash__isnull=False),
+                name="trade_sent_to_the_venue",
+            ),
         ]
 
     def __str__(self) -> str:
