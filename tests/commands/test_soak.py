@@ -59,6 +59,7 @@ def test_a_short_soak_with_faults_copies_everything_once_in_flat_memory(database
     assert sum(told["faults"].values()) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.postgres
 @pytest.mark.django_db(transaction=True)
 def test_what_was_not_heard_and_memory_that_grows_end_it_with_a_sentence(database_url: str, tmp_path: Path) -> None:

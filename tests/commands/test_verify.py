@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import redis
 from django.apps import apps
+from django.core.management import CommandError, call_command
 from django.db import connection
 
 from copytrading.models import CopyTrade
@@ -42,6 +43,9 @@ HOSTILE = {
     "COPY_TRADING_MAX_PER_TRADE_USD": "1",
     "PAPER_REJECT_BPS": "10000",
 }
+
+SLOW = pytest.mark.slow
+"""Of the checks that can fail most are shown to by `-m slow`: each takes some ten seconds."""
 
 Verify = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -87,7 +91,7 @@ def promises(check: str) -> list[str]:
 
 @pytest.mark.timeout(240)
 @pytest.mark.parametrize(
-    "check", [pytest.param(name, marks=[pytest.mark.slow] if name in ON_THE_SANDBOX else []) for name in CHECKS]
+    "check", [pytest.param(name, marks=[SLOW] if name in ON_THE_SANDBOX else []) for name in CHECKS]
 )
 def test_every_step_passes_whatever_the_operator_has_set(verify: Verify, check: str) -> None:
     done = verify(check, "--json", **HOSTILE)
@@ -116,12 +120,18 @@ def test_the_manual_names_every_check() -> None:
     assert [name for name in CHECKS if f"`{name}`" not in manual] == []
 
 
-@pytest.mark.parametrize("check", CHECKS)
-def test_real_trading_is_refused_with_a_sentence(verify: Verify, check: str) -> None:
-    done = verify(check, "--json", ENABLE_REAL_TRADING="true", SLIPSTREAM_KEK=kek_text("k1"))
+def test_real_trading_is_refused_with_a_sentence(verify: Verify) -> None:
+    done = verify("prewrite", "--json", ENABLE_REAL_TRADING="true", SLIPSTREAM_KEK=kek_text("k1"))
     assert done.returncode == 1
     assert "does not run where ENABLE_REAL_TRADING is set" in done.stderr
     assert (done.stdout, left_behind()) == ("", [])
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_no_check_runs_beside_real_trading(settings: Any, check: str) -> None:
+    settings.ENABLE_REAL_TRADING = True
+    with pytest.raises(CommandError, match="does not run where ENABLE_REAL_TRADING is set"):
+        call_command("verify", check)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -319,16 +329,16 @@ sharing.newer_count = lambda **_asked: 3
 @pytest.mark.parametrize(
     ("check", "sabotage", "failing"),
     [
-        pytest.param("dedup-shared", DEDUP_BROKEN, {0, 1, 2, 3}, id="dedup and totals"),
-        pytest.param("queue-backpressure", QUEUE_WITHOUT_BOUND, {0, 1, 2}, id="no bound"),
-        pytest.param("worker-pool", POOL_WITHOUT_BOUND, {0, 1}, id="no pool, no turns"),
-        pytest.param("shard-ownership", SHARDS_WITHOUT_OWNERS, {0, 1, 2, 3, 4, 5}, id="no owners"),
-        pytest.param("config-refresh", CONFIGS_READ_ONCE, set(range(7)), id="read once, pauses"),
+        pytest.param("dedup-shared", DEDUP_BROKEN, {0, 1, 2, 3}, id="dedup and totals", marks=SLOW),
+        pytest.param("queue-backpressure", QUEUE_WITHOUT_BOUND, {0, 1, 2}, id="no bound", marks=SLOW),
+        pytest.param("worker-pool", POOL_WITHOUT_BOUND, {0, 1}, id="no pool, no turns", marks=SLOW),
+        pytest.param("shard-ownership", SHARDS_WITHOUT_OWNERS, {0, 1, 2, 3, 4, 5}, id="no owners", marks=SLOW),
+        pytest.param("config-refresh", CONFIGS_READ_ONCE, set(range(7)), id="read once, pauses", marks=SLOW),
         pytest.param("prewrite", WITHOUT_TOKENS_AND_TRIGGER, {2, 5, 7, 9}, id="tokens, trigger, totals, fees"),
         pytest.param("prewrite", WITHOUT_LEASE_AND_BUDGETS, {1, 3, 4, 6, 8}, id="hash, lease, budgets"),
         pytest.param("prewrite", BROKEN_ENGINE, set(range(10)), id="everything"),
-        pytest.param("guardrail-events", EVENTS_ONE_BY_ONE, {1, 3}, id="one by one, market pause"),
-        pytest.param("guardrail-events", EVENTS_FORGOTTEN, {0, 1, 2, 3, 4}, id="forgotten, deviation"),
+        pytest.param("guardrail-events", EVENTS_ONE_BY_ONE, {1, 3}, id="one by one, market pause", marks=SLOW),
+        pytest.param("guardrail-events", EVENTS_FORGOTTEN, {0, 1, 2, 3, 4}, id="forgotten, deviation", marks=SLOW),
     ],
 )
 def test_what_is_broken_fails_and_the_other_steps_still_run(

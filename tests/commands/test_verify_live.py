@@ -95,6 +95,7 @@ def failed(told: dict[str, Any]) -> set[int]:
     return {index for index, step in enumerate(told["steps"]) if step["result"] == "FAIL"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sabotage", "failing"),
     [

@@ -42,8 +42,10 @@ clob.read_order_answer = hopeful
     ("check", "sabotage", "failing"),
     [
         pytest.param("lock-claims", LOCKS_WITHOUT_TOKENS, {0, 1, 2, 3, 4}, id="no tokens"),
-        pytest.param("unknown-outcomes", BUDGETS_KEPT, {3}, id="budgets kept"),
-        pytest.param("unknown-outcomes", SENT_AGAIN_AFTER_ANY_ERROR, {0, 1, 2, 3}, id="sent again"),
+        pytest.param("unknown-outcomes", BUDGETS_KEPT, {3}, id="budgets kept", marks=pytest.mark.slow),
+        pytest.param(
+            "unknown-outcomes", SENT_AGAIN_AFTER_ANY_ERROR, {0, 1, 2, 3}, id="sent again", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_what_is_broken_fails(database_url: str, check: str, sabotage: str, failing: set[int]) -> None:

@@ -46,10 +46,11 @@ def schema():
             found[name] = sorted(json.dumps(row, default=str) for row in cursor.fetchall())
     return found
 
-def migrate(*words):
-    call_command("migrate", *words, verbosity=0)
+def migrate(app, name):
+    # Not the command, which fills permissions and content types again after each step.
+    MigrationExecutor(connection).migrate([(app, name)])
 
-migrate()
+call_command("migrate", verbosity=0)
 apps = sys.argv[1:]
 executor = MigrationExecutor(connection)
 plan = executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True)
@@ -58,7 +59,7 @@ downwards = [schema()]
 for index in range(len(ours) - 1, -1, -1):
     app = ours[index][0]
     earlier = [name for other, name in ours[:index] if other == app]
-    migrate(app, earlier[-1] if earlier else "zero")
+    migrate(app, earlier[-1] if earlier else None)
     downwards.append(schema())
 left = [table for table in connection.introspection.table_names() if table.split("_")[0] in apps]
 same = []
