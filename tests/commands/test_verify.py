@@ -44,8 +44,7 @@ HOSTILE = {
     "PAPER_REJECT_BPS": "10000",
 }
 
-SLOW = pytest.mark.slow
-"""Of the checks that can fail most are shown to by `-m slow`: each takes some ten seconds."""
+SLOW = pytest.mark.slow  # that most checks can fail takes some ten seconds each to show
 
 Verify = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -107,7 +107,7 @@ async def test_an_order_whose_answer_was_lost_stands_once_and_is_found(kind: str
 
 
 async def test_what_the_venue_shows_only_later_is_not_found_at_first() -> None:
-    async with sandbox_trader(timeout_s=LOST_S) as fay:
+    async with sandbox_trader() as fay:
         await fay.box.faults.apply(f"{ORDERS}:hide=1,400ms")
         await fay.box.faults.apply(f"{ORDERS}:accept_then_cut=1")
         order = fay.plan()
